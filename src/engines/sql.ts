@@ -1,0 +1,113 @@
+/**
+ * What SQL backends share. Their logic is written once, as scripts: generators that yield statements and get results back. An engine
+ * drives a script in its own way, SQLite synchronously inside a group commit, a server over a connection, and may run it again after a
+ * lock or serialization failure. So a script has no effect but through its statements.
+ */
+import { HoldfastError } from '../errors.ts'
+import type { BackendCall } from '../store/contract.ts'
+
+export type SqlValue = null | number | string | Uint8Array
+export type SqlRow = Readonly<Record<string, SqlValue>>
+
+export interface Statement {
+  /** With `?` for each value, on every engine; no `?` elsewhere. Constant text, so that engines can keep it prepared. */
+  readonly sql: string
+  readonly values: readonly SqlValue[]
+  /** What the script wants back: the rows, or how many rows changed. */
+  readonly wants: 'rows' | 'changes'
+}
+
+/** Results arrive as rows or as a count, as the statement asked. */
+export type Script<T> = Generator<Statement, T, SqlRow[] | number>
+
+/** Yields a statement and gives its rows. */
+export function* rows<R>(sql: string, ...values: SqlValue[]): Script<R[]> {
+  return (yield { sql, values, wants: 'rows' }) as unknown as R[]
+}
+
+/** Yields a statement and gives its first row. */
+export function* row<R>(sql: string, ...values: SqlValue[]): Script<R | undefined> {
+  const found = yield* rows<R>(sql, ...values)
+  return found[0]
+}
+
+/** Yields a statement and gives the number of rows it changed. */
+export function* changes(sql: string, ...values: SqlValue[]): Script<number> {
+  return (yield { sql, values, wants: 'changes' }) as number
+}
+
+/** Where SQL engines differ. */
+export interface SqlDialect {
+  readonly name: 'sqlite' | 'postgres' | 'mysql'
+  /** Quotes an identifier; anything is allowed in it. */
+  quote(identifier: string): string
+  /** Column types. Text compares bytewise on every engine. */
+  readonly types: {
+    /** Text that is part of a key, up to 512 bytes. */
+    readonly key: string
+    /** Text of any length. */
+    readonly text: string
+    readonly bytes: string
+    /** A 64-bit integer; milliseconds since 1970 are one too. */
+    readonly integer: string
+    readonly boolean: string
+  }
+  /** The greater of two SQL expressions. */
+  greatest(a: string, b: string): string
+}
+
+/** One forward step of a schema; `up` gives its statements. */
+export interface Migration {
+  readonly version: number
+  readonly up: readonly string[]
+}
+
+/** The tables of one kind of store on an engine. Versions begin at 1 and rise by 1. */
+export interface SqlSchema {
+  /** Table-name prefix, default `holdfast_`. */
+  readonly prefix: string
+  readonly component: string
+  readonly migrations: readonly Migration[]
+}
+
+/** An open database, shared by all stores of this process that name the same one. */
+export interface SqlEngine {
+  readonly dialect: SqlDialect
+  /** Brings the schema up to date under a lock; with `autoCreate: false` it only checks, and `NOT_FOUND` says what is missing. */
+  migrate(schema: SqlSchema, options: { readonly autoCreate: boolean }): Promise<void>
+  /** Runs a script that only reads, on one snapshot. */
+  read<T>(script: () => Script<T>, call?: BackendCall): Promise<T>
+  /** Runs a script in one transaction. It resolves when the transaction is durable; a throw in the script undoes the script. */
+  write<T>(script: () => Script<T>, call?: BackendCall): Promise<T>
+  ping(call?: BackendCall): Promise<void>
+  /** Gives this user's hold on the engine back; the last one closes it. */
+  close(): Promise<void>
+}
+
+/** `?, ?, ?` for a list of values. Lists are padded to a power of two by `padded`, so that few texts need preparing. */
+export function marks(count: number): string {
+  return Array.from({ length: count }, () => '?').join(', ')
+}
+
+/** The values, the last one repeated up to the next power of two: harmless in `IN (…)`, and keeps the number of texts small. */
+export function padded<T>(values: readonly T[]): T[] {
+  const size = 2 ** Math.ceil(Math.log2(Math.max(1, values.length)))
+  return Array.from({ length: size }, (_, i) => values[Math.min(i, values.length - 1)]!)
+}
+
+/** Escapes `%`, `_` and the escape character itself for `LIKE … ESCAPE '\'`. */
+export function escapeLike(text: string): string {
+  return text.replace(/[\\%_]/g, '\\$&')
+}
+
+/** The migrations still to run from `found` on; a schema from a newer Holdfast is refused. */
+export function pending(schema: SqlSchema, found: number): readonly Migration[] {
+  const known = schema.migrations.length
+  if (found > known) {
+    throw new HoldfastError(
+      'UNSUPPORTED',
+      `the ${schema.component} tables are at version ${found}, and this Holdfast knows ${known}: use a newer Holdfast`,
+    )
+  }
+  return schema.migrations.slice(found)
+}

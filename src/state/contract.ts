@@ -1,0 +1,92 @@
+/** The state contract: what callers of a store see, and what a backend implements. */
+import type { BackendBase, BackendCall } from '../store/contract.ts'
+
+// ── What callers see ────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface SetOptions {
+  /** Seconds until the key is gone, greater than 0; fractions count. Default: it stays. A `set` without it clears an earlier one. */
+  readonly ttl?: number | undefined
+}
+
+export interface ScanOptions {
+  /** Only keys that begin with this text. Default `''`: all. */
+  readonly prefix?: string | undefined
+  /** Keys a page, 1–1,000, default 100. */
+  readonly limit?: number | undefined
+  readonly cursor?: string | undefined
+}
+
+export interface StateCapabilities {
+  /** How bytes are stored: as they are, or as base64 text where the engine cannot hold bytes. */
+  readonly bytes: 'native' | 'base64'
+  /** How many keys one `commit` may name: 1 on object stores, otherwise at least 2. `Infinity` where there is no limit. */
+  readonly commitKeys: number
+}
+
+// ── What a backend implements ───────────────────────────────────────────────────────────────────────────────────────
+
+/** JSON text, or bytes. An engine that stores both alike may return either for either; the store reads what it needs. */
+export type StateValue = string | Uint8Array
+
+export interface StateEntry {
+  readonly value: StateValue
+  /** Opaque; differs after every change of the value. May be a digest. */
+  readonly version: string
+  /** Milliseconds left, greater than 0; undefined where the key has no TTL. */
+  readonly ttlMs?: number | undefined
+}
+
+export interface StateCheck {
+  readonly key: string
+  /** The version that must be stored now; null: the key must be absent. */
+  readonly version: string | null
+}
+
+export interface StateSet {
+  readonly key: string
+  readonly value: StateValue
+  /** Milliseconds until the key is gone; `keep`: what is left of the present TTL; left out: none. */
+  readonly ttlMs?: number | 'keep' | undefined
+}
+
+export interface StateAdd {
+  readonly key: string
+  /** A safe integer. An absent key counts as 0; the TTL of a present one stays. */
+  readonly by: number
+  /** The sum may not be greater. */
+  readonly max?: number | undefined
+}
+
+/** All checks and maxima hold: everything is applied, atomically. Otherwise nothing is. No key is set, deleted or added to twice. */
+export interface StateCommit {
+  readonly checks?: readonly StateCheck[]
+  readonly set?: readonly StateSet[]
+  readonly delete?: readonly string[]
+  readonly add?: readonly StateAdd[]
+}
+
+export type StateCommitResult =
+  /** `deleted`: how many of the keys to delete were there. `sums`: the new values, in the order of `add`. */
+  | { readonly applied: true; readonly deleted: number; readonly sums: readonly number[] }
+  /** `check`: a version differs. `max`: the sum would be too great. `not-integer`: what is there, or the sum, is no safe integer. */
+  | { readonly applied: false; readonly reason: 'check' | 'max' | 'not-integer'; readonly key: string }
+
+export interface StateScan {
+  readonly prefix: string
+  /** Continue behind this key. */
+  readonly after?: string | undefined
+  readonly limit: number
+}
+
+/**
+ * Entries live at `(space, key)`. A space is the unit of atomicity and of listing; it is any text, `''` included. An expired entry is
+ * absent for every method at once. Both are case- and space-sensitive and compared bytewise.
+ */
+export interface StateBackend extends BackendBase {
+  readonly capabilities: StateCapabilities
+  /** One answer a key, in their order. */
+  get(space: string, keys: readonly string[], call?: BackendCall): Promise<(StateEntry | undefined)[]>
+  commit(space: string, commit: StateCommit, call?: BackendCall): Promise<StateCommitResult>
+  /** Up to `limit` keys in bytewise order. A key that is there all the while is seen exactly once over the pages. */
+  scan(space: string, scan: StateScan, call?: BackendCall): Promise<string[]>
+}

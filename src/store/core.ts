@@ -1,0 +1,171 @@
+/**
+ * What every store does around every call, once: refuse after close, honour signal and deadline, retry what is safe,
+ * wrap errors, and publish the call on a diagnostics channel.
+ */
+import { channel } from 'node:diagnostics_channel'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { HoldfastError, isHoldfastError, outcomeOf, type Kind, type Outcome } from '../errors.ts'
+import type { BackendBase, BackendCall, CallOptions, Limits, StoreOptions } from './contract.ts'
+import { redact } from './redact.ts'
+import { checkInteger, checkText } from './text.ts'
+
+/**
+ * How a call may be repeated after an outage. `read` and `idempotent` may always; `write` only when it is known not to have
+ * been applied.
+ */
+export type CallMode = 'read' | 'idempotent' | 'write'
+
+/** Published on the channel `holdfast:call` after each store call. No arguments, no values, no secrets. */
+export interface CallEvent {
+  readonly kind: Kind
+  readonly backend: string
+  readonly method: string
+  readonly durationMs: number
+  /** `ok`, or the code of the error. */
+  readonly result: string
+  readonly outcome?: Outcome | undefined
+}
+
+export const callChannel = channel('holdfast:call')
+
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
+
+/** The part of a store that its workspace views share. */
+export class StoreCore<B extends BackendBase> {
+  readonly kind: Kind
+  readonly name: string
+  readonly backend: B
+  readonly limits: Limits
+  readonly #timeoutMs: number | undefined
+  readonly #retries: number
+  #closing: Promise<void> | undefined
+
+  constructor(kind: Kind, name: string, backend: B, options: StoreOptions = {}) {
+    this.kind = kind
+    this.name = name
+    this.backend = backend
+    this.limits = Object.freeze({ ...backend.limits })
+    this.#timeoutMs = checkTimeout(options.timeoutMs)
+    this.#retries = checkInteger(options.retries, 'retries', { min: 0, max: 100 }, 2)
+  }
+
+  get closed(): boolean {
+    return this.#closing !== undefined
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.backend.close()
+    return this.#closing
+  }
+
+  /** Runs one store call. `work` gets checked arguments by closure and may run again where `mode` allows it. */
+  async run<T>(
+    method: string,
+    mode: CallMode,
+    options: CallOptions | undefined,
+    work: (call: BackendCall) => Promise<T>,
+  ): Promise<T> {
+    if (this.#closing !== undefined) throw this.error('STORE_CLOSED', `${method}: the store is closed`, 'not-applied')
+    const timeoutMs = checkTimeout(options?.timeoutMs) ?? this.#timeoutMs
+    const signal = options?.signal
+    const started = callChannel.hasSubscribers ? performance.now() : 0
+    try {
+      const result =
+        signal === undefined && timeoutMs === undefined
+          ? await this.#attempts(mode, {}, work)
+          : await this.#withDeadline(method, mode, signal, timeoutMs, work)
+      if (callChannel.hasSubscribers) this.#publish(method, started, undefined)
+      return result
+    } catch (error) {
+      const wrapped = this.#wrap(method, mode, error)
+      if (callChannel.hasSubscribers) this.#publish(method, started, wrapped)
+      throw wrapped
+    }
+  }
+
+  error(code: HoldfastError['code'], message: string, outcome?: Outcome): HoldfastError {
+    return new HoldfastError(code, message, { kind: this.kind, backend: this.name, outcome })
+  }
+
+  /** Tries, and tries again after an outage, for as long as the mode and the number of retries allow. */
+  async #attempts<T>(mode: CallMode, call: BackendCall, work: (call: BackendCall) => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await work(call)
+      } catch (error) {
+        if (attempt >= this.#retries || !mayRepeat(error, mode)) throw error
+        // Full jitter: clients that failed together must not come back together.
+        await sleep(
+          Math.random() * Math.min(5_000, 50 * 2 ** attempt),
+          undefined,
+          call.signal ? { signal: call.signal } : undefined,
+        )
+      }
+    }
+  }
+
+  async #withDeadline<T>(
+    method: string,
+    mode: CallMode,
+    outer: AbortSignal | undefined,
+    timeoutMs: number | undefined,
+    work: (call: BackendCall) => Promise<T>,
+  ): Promise<T> {
+    if (outer?.aborted) throw this.error('ABORTED', `${method}: aborted before it began`, 'not-applied')
+    const controller = new AbortController()
+    let stop: (error: HoldfastError) => void = () => undefined
+    const stopped = new Promise<never>((_, reject) => (stop = reject))
+    const end = (code: 'ABORTED' | 'TIMEOUT', message: string): void => {
+      // A backend that can prove that nothing happened rejects with the signal's reason at once, and so before `stop`.
+      controller.abort(this.error(code, message, 'not-applied'))
+      setImmediate(() => stop(this.error(code, message, mode === 'read' ? undefined : 'unknown')))
+    }
+    const onAbort = (): void => end('ABORTED', `${method}: aborted by its signal`)
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => end('TIMEOUT', `${method}: no answer within ${timeoutMs} ms`), timeoutMs)
+    outer?.addEventListener('abort', onAbort, { once: true })
+    try {
+      return await Promise.race([this.#attempts(mode, { signal: controller.signal }, work), stopped])
+    } finally {
+      clearTimeout(timer)
+      outer?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  #wrap(method: string, mode: CallMode, error: unknown): HoldfastError {
+    const known = isHoldfastError(error) ? error : undefined
+    if (known?.kind !== undefined && known.backend !== undefined) return known
+    const code = known?.code ?? 'UNAVAILABLE'
+    const message = known?.message ?? `${method}: ${redact(error instanceof Error ? error.message : String(error))}`
+    const outcome = known?.outcome ?? (mode === 'read' ? undefined : outcomeOf(code))
+    return new HoldfastError(code, message, { kind: this.kind, backend: this.name, outcome, cause: known ? known.cause : error })
+  }
+
+  #publish(method: string, started: number, error: Error | undefined): void {
+    const event: CallEvent = {
+      kind: this.kind,
+      backend: this.name,
+      method,
+      durationMs: performance.now() - started,
+      result: error === undefined ? 'ok' : isHoldfastError(error) ? error.code : error.name,
+      outcome: isHoldfastError(error) ? error.outcome : undefined,
+    }
+    callChannel.publish(event)
+  }
+}
+
+function mayRepeat(error: unknown, mode: CallMode): boolean {
+  if (!isHoldfastError(error, 'UNAVAILABLE') && !isHoldfastError(error, 'RATE_LIMITED')) return false
+  return mode !== 'write' || error.outcome === 'not-applied'
+}
+
+function checkTimeout(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : checkInteger(value, 'timeoutMs', { min: 1, max: MAX_TIMEOUT_MS }, 0)
+}
+
+export function checkWorkspace(value: unknown): string {
+  checkText(value, 'workspace')
+  return value
+}

@@ -1,0 +1,103 @@
+/** JSON that round-trips exactly, or is refused with the path of what does not. */
+import { HoldfastError } from '../errors.ts'
+import type { JsonObject, JsonValue } from './contract.ts'
+import { invalid, typeName } from './text.ts'
+
+/** Nesting beyond this is refused: some engines and parsers stop at 100 to 1,000 levels. */
+export const MAX_DEPTH = 100
+
+/**
+ * Serialises `value` so that `parseJson` gives an equal value back. A property that is `undefined` counts as left out.
+ * NaN, Infinity, BigInt, functions, symbols, class instances, cycles and `undefined` elsewhere: `INVALID_ARGUMENT` naming the path.
+ */
+export function toJson(value: unknown, path: string): string {
+  const special = checkJson(value, path, 0)
+  return special ? writeJson(value as JsonValue) : JSON.stringify(value)
+}
+
+/** `toJson` of a value that must be an object, not an array or a scalar. */
+export function objectToJson(value: unknown, path: string): string {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new TypeError(`${path} must be a plain object, not ${typeName(value)}`)
+  }
+  return toJson(value, path)
+}
+
+/** Parses stored JSON; what is not JSON is `CORRUPT`, with `what` naming the place and never the content. */
+export function parseJson(text: string, what: string): JsonValue {
+  try {
+    return JSON.parse(text) as JsonValue
+  } catch {
+    // The parser's own message quotes the text, which may be secret.
+    throw new HoldfastError('CORRUPT', `${what} does not hold JSON; read it as bytes`)
+  }
+}
+
+export function parseJsonObject(text: string, what: string): JsonObject {
+  const value = parseJson(text, what)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new HoldfastError('CORRUPT', `${what} does not hold a JSON object`)
+  }
+  return value
+}
+
+/** True when the value holds a negative zero, which JSON.stringify would lose. */
+function checkJson(value: unknown, path: string, depth: number): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return false
+    case 'number':
+      if (!Number.isFinite(value)) throw invalid(`${path} is ${value}, which JSON cannot hold`)
+      return value === 0 && Object.is(value, -0)
+    case 'object':
+      if (value === null) return false
+      if (depth >= MAX_DEPTH) throw invalid(`${path} is nested deeper than ${MAX_DEPTH} levels, or refers to itself`)
+      return Array.isArray(value) ? checkArray(value, path, depth) : checkObject(value, path, depth)
+    default:
+      throw invalid(`${path} is a ${typeof value}, which JSON cannot hold`)
+  }
+}
+
+function checkArray(value: readonly unknown[], path: string, depth: number): boolean {
+  let special = false
+  for (let i = 0; i < value.length; i++) {
+    if (checkJson(value[i], `${path}[${i}]`, depth + 1)) special = true
+  }
+  return special
+}
+
+function checkObject(value: object, path: string, depth: number): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  // A plain object of another realm has a prototype of its own whose prototype is null.
+  if (prototype !== null && prototype !== Object.prototype && Object.getPrototypeOf(prototype) !== null) {
+    throw invalid(`${path} is a ${typeName(value)}; convert it to plain data first`)
+  }
+  let special = false
+  for (const key of Object.keys(value)) {
+    const member = (value as Record<string, unknown>)[key]
+    if (member !== undefined && checkJson(member, `${path}.${key}`, depth + 1)) special = true
+  }
+  return special
+}
+
+function writeJson(value: JsonValue): string {
+  if (typeof value === 'number') return Object.is(value, -0) ? '-0' : String(value)
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map(writeJson).join(',')}]`
+  const members = Object.entries(value).filter(([, member]) => member !== undefined)
+  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${writeJson(member)}`).join(',')}}`
+}
+
+/** Equality of JSON values; the order of keys does not count. */
+export function jsonEquals(a: unknown, b: unknown): boolean {
+  if (Object.is(a, b)) return true
+  if (typeof a === 'number' && typeof b === 'number') return a === b
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
+  if (Array.isArray(a) || Array.isArray(b)) {
+    return Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((item, i) => jsonEquals(item, b[i]))
+  }
+  const keys = Object.keys(a)
+  if (keys.length !== Object.keys(b).length) return false
+  return keys.every((key) => Object.hasOwn(b, key) && jsonEquals((a as JsonObject)[key], (b as JsonObject)[key]))
+}
