@@ -75,6 +75,8 @@ export interface SqlEngine {
   readonly dialect: SqlDialect
   /** Brings the schema up to date under a lock; with `autoCreate: false` it only checks, and `NOT_FOUND` says what is missing. */
   migrate(schema: SqlSchema, options: { readonly autoCreate: boolean }): Promise<void>
+  /** Runs one statement that only reads. */
+  select<R>(sql: string, values: readonly SqlValue[], call?: BackendCall): Promise<R[]>
   /** Runs a script that only reads, on one snapshot. */
   read<T>(script: () => Script<T>, call?: BackendCall): Promise<T>
   /** Runs a script in one transaction. It resolves when the transaction is durable; a throw in the script undoes the script. */

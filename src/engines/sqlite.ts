@@ -1,0 +1,310 @@
+/**
+ * SQLite by `node:sqlite`: one connection a file and process, write-ahead log, group commit.
+ *
+ * Writes queue until the event loop's next turn and share one transaction, and so one fsync; each resolves when that is durable.
+ * Several processes may use one file: a lock that another holds is waited for in short steps that leave the event loop free.
+ */
+import { mkdir, open, realpath, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { backup, DatabaseSync, type StatementSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { HoldfastError } from '../errors.ts'
+import type { BackendCall } from '../store/contract.ts'
+import { IN_MEMORY } from '../store/location.ts'
+import { GroupCommit } from './group-commit.ts'
+import { isBusy, translateSqliteError } from './sqlite-errors.ts'
+import {
+  pending,
+  row,
+  changes,
+  type Script,
+  type SqlDialect,
+  type SqlEngine,
+  type SqlRow,
+  type SqlSchema,
+  type SqlValue,
+  type Statement,
+} from './sql.ts'
+
+/** `full`: a write that resolved survives a power cut. `relaxed`: it survives a killed process, and a power cut may lose the last ones. */
+export type Durability = 'full' | 'relaxed'
+
+export interface SqliteEngineOptions {
+  /** Default `full`. */
+  readonly durability?: Durability | undefined
+  /** Milliseconds to wait for a lock that another process holds before `UNAVAILABLE`. Default 30,000. */
+  readonly lockTimeoutMs?: number | undefined
+}
+
+export interface SqliteEngine extends SqlEngine {
+  /** Absolute path of the file, or `:memory:`. */
+  readonly path: string
+  /** Writes a consistent copy to a new file while readers and writers go on. An existing file is not touched: `CONFLICT`. */
+  backup(file: string): Promise<void>
+}
+
+export const SQLITE_DIALECT: SqlDialect = {
+  name: 'sqlite',
+  quote: (identifier) => `"${identifier.replaceAll('"', '""')}"`,
+  types: { key: 'TEXT', text: 'TEXT', bytes: 'BLOB', integer: 'INTEGER', boolean: 'INTEGER' },
+  greatest: (a, b) => `max(${a}, ${b})`,
+}
+
+/** SQLite's own wait for a lock blocks the event loop, so it is short; longer waits are ours. */
+const BUSY_TIMEOUT_MS = 2
+const MAX_STATEMENTS = 500
+
+/** Engines of this process by file and durability, so that the stores on one file share a connection and its commits. */
+const engines = new Map<string, Promise<Connection>>()
+
+/** Opens a database file, creating it and its folder where they are not there yet. `:memory:` is a new one each time. */
+export async function openSqlite(location: string, options: SqliteEngineOptions = {}): Promise<SqliteEngine> {
+  const durability = options.durability ?? 'full'
+  const lockTimeoutMs = options.lockTimeoutMs ?? 30_000
+  if (location === IN_MEMORY) return connect(location, durability, lockTimeoutMs, () => undefined)
+  const path = await canonicalPath(location)
+  const key = `${durability}:${path}`
+  const opening = engines.get(key)
+  const shared = await opening?.catch(() => undefined)
+  if (shared?.hold() === true) return shared
+  // Somebody else may have begun to open it while we waited.
+  if (engines.get(key) !== opening) return openSqlite(location, options)
+  const forget = (): void => {
+    if (engines.get(key) === connecting) engines.delete(key)
+  }
+  const connecting = connect(path, durability, lockTimeoutMs, forget)
+  engines.set(key, connecting)
+  connecting.catch(forget)
+  return connecting
+}
+
+async function connect(path: string, durability: Durability, lockTimeoutMs: number, onClose: () => void): Promise<Connection> {
+  const deadline = performance.now() + lockTimeoutMs
+  for (;;) {
+    try {
+      return new Connection(path, openDatabase(path, durability), lockTimeoutMs, onClose)
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > deadline) throw translateSqliteError(error, path)
+      await pause()
+    }
+  }
+}
+
+function openDatabase(path: string, durability: Durability): DatabaseSync {
+  const db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS })
+  try {
+    // Turning on the log of a new file needs a lock that many starters may contend for; the caller tries again.
+    if (path !== IN_MEMORY) db.exec('PRAGMA journal_mode = WAL')
+    db.exec(`PRAGMA synchronous = ${durability === 'full' ? 'FULL' : 'NORMAL'}`)
+    db.exec(
+      'PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864',
+    )
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+/** The same file has one name, however it was spelled. */
+async function canonicalPath(location: string): Promise<string> {
+  try {
+    await mkdir(dirname(location), { recursive: true })
+    return await realpath(location).catch(async () => join(await realpath(dirname(location)), basename(location)))
+  } catch (error) {
+    throw translateSqliteError(error, location)
+  }
+}
+
+class Connection implements SqliteEngine {
+  readonly dialect = SQLITE_DIALECT
+  readonly path: string
+  readonly #db: DatabaseSync
+  readonly #statements = new Map<string, StatementSync>()
+  readonly #commits: GroupCommit
+  readonly #lockTimeoutMs: number
+  readonly #onClose: () => void
+  #users = 1
+
+  constructor(path: string, db: DatabaseSync, lockTimeoutMs: number, onClose: () => void) {
+    this.path = path
+    this.#db = db
+    this.#lockTimeoutMs = lockTimeoutMs
+    this.#onClose = onClose
+    this.#commits = new GroupCommit({
+      lockTimeoutMs,
+      execute: (sql) => this.#prepared(sql).run(),
+      drive: (script) => this.#drive(script),
+      inTransaction: () => this.#db.isTransaction,
+      translate: (error) => translateSqliteError(error, this.path),
+    })
+  }
+
+  /** One more user of this connection; false when it is closed already. */
+  hold(): boolean {
+    if (this.#users === 0) return false
+    this.#users++
+    return true
+  }
+
+  async migrate(schema: SqlSchema, options: { readonly autoCreate: boolean }): Promise<void> {
+    const table = this.dialect.quote(`${schema.prefix}schema`)
+    const found = await this.read(() => schemaVersion(table, `${schema.prefix}schema`, schema.component))
+    if (pending(schema, found).length === 0) return
+    if (!options.autoCreate) {
+      throw new HoldfastError(
+        'NOT_FOUND',
+        `${this.path}: the ${schema.component} tables are at version ${found} of ${schema.migrations.length}, and autoCreate is off`,
+      )
+    }
+    await this.write(() => applyMigrations(table, `${schema.prefix}schema`, schema))
+  }
+
+  async select<R>(sql: string, values: readonly SqlValue[], call?: BackendCall): Promise<R[]> {
+    return this.#reading(() => this.#prepared(sql).all(...values) as R[], call)
+  }
+
+  async read<T>(script: () => Script<T>, call?: BackendCall): Promise<T> {
+    return this.#reading(() => this.#snapshot(script), call)
+  }
+
+  write<T>(script: () => Script<T>, call?: BackendCall): Promise<T> {
+    return this.#commits.add(script, call?.signal)
+  }
+
+  async ping(call?: BackendCall): Promise<void> {
+    await this.select('SELECT count(*) AS n FROM sqlite_schema', [], call)
+  }
+
+  async backup(file: string): Promise<void> {
+    const unfinished = `${file}.unfinished`
+    await (await open(unfinished, 'wx').catch((error: unknown) => exists(error, unfinished))).close()
+    try {
+      await this.#copy(unfinished)
+      await publish(unfinished, file)
+    } catch (error) {
+      await rm(unfinished, { force: true })
+      throw translateSqliteError(error, file)
+    }
+  }
+
+  async close(): Promise<void> {
+    if (--this.#users > 0) return
+    this.#onClose()
+    await this.#commits.drained()
+    this.#statements.clear()
+    this.#db.close()
+  }
+
+  async #copy(file: string): Promise<void> {
+    if (this.path === IN_MEMORY) return void (await backup(this.#db, file))
+    const source = new DatabaseSync(this.path, { timeout: BUSY_TIMEOUT_MS })
+    try {
+      // An open read transaction pins one snapshot; without it each write of another process would start the copy over.
+      source.exec('BEGIN; SELECT count(*) FROM sqlite_schema')
+      await backup(source, file, { rate: 1000 })
+    } finally {
+      source.close()
+    }
+  }
+
+  /** Runs synchronous reading work, and again where another process's recovery or checkpoint holds the lock. */
+  async #reading<T>(work: () => T, call: BackendCall | undefined): Promise<T> {
+    const deadline = performance.now() + this.#lockTimeoutMs
+    for (;;) {
+      try {
+        return work()
+      } catch (error) {
+        if (!isBusy(error) || performance.now() > deadline) throw translateSqliteError(error, this.path)
+      }
+      await pause()
+      call?.signal?.throwIfAborted()
+    }
+  }
+
+  #snapshot<T>(script: () => Script<T>): T {
+    this.#prepared('BEGIN').run()
+    try {
+      return this.#drive(script)
+    } finally {
+      if (this.#db.isTransaction) this.#prepared('COMMIT').run()
+    }
+  }
+
+  /** Runs a script's statements one after another; a failure is thrown into the script at its `yield`. */
+  #drive<T>(script: () => Script<T>): T {
+    const running = script()
+    let step = running.next()
+    while (step.done !== true) {
+      let result
+      try {
+        result = this.#run(step.value)
+      } catch (error) {
+        if (isBusy(error)) throw error
+        step = running.throw(translateSqliteError(error, this.path))
+        continue
+      }
+      step = running.next(result)
+    }
+    return step.value
+  }
+
+  #run(statement: Statement): SqlRow[] | number {
+    const prepared = this.#prepared(statement.sql)
+    if (statement.wants === 'rows') return prepared.all(...statement.values) as SqlRow[]
+    return Number(prepared.run(...statement.values).changes)
+  }
+
+  #prepared(sql: string): StatementSync {
+    let statement = this.#statements.get(sql)
+    if (statement === undefined) {
+      if (this.#statements.size >= MAX_STATEMENTS) this.#statements.clear()
+      statement = this.#db.prepare(sql)
+      this.#statements.set(sql, statement)
+    }
+    return statement
+  }
+}
+
+function* schemaVersion(table: string, name: string, component: string): Script<number> {
+  const known = yield* row(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?`, name)
+  if (known === undefined) return 0
+  const found = yield* row<{ version: number }>(`SELECT version FROM ${table} WHERE component = ?`, component)
+  return found?.version ?? 0
+}
+
+/** Runs under the write lock, so that of any number of starters one migrates and the others find it done. */
+function* applyMigrations(table: string, name: string, schema: SqlSchema): Script<void> {
+  yield* changes(`CREATE TABLE IF NOT EXISTS ${table} (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT`)
+  for (const migration of pending(schema, yield* schemaVersion(table, name, schema.component))) {
+    for (const sql of migration.up) yield* changes(sql)
+    yield* changes(
+      `INSERT INTO ${table} (component, version) VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET version = excluded.version`,
+      schema.component,
+      migration.version,
+    )
+  }
+}
+
+/** Gives a finished file its name: durable first, and never over another file. */
+async function publish(unfinished: string, file: string): Promise<void> {
+  const handle = await open(unfinished, 'r+')
+  await handle.sync()
+  await handle.close()
+  const taken = await open(file, 'r').catch(() => undefined)
+  await taken?.close()
+  if (taken !== undefined) throw new HoldfastError('CONFLICT', `${file} exists already`, { outcome: 'not-applied' })
+  await rename(unfinished, file)
+}
+
+function exists(error: unknown, file: string): never {
+  if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw translateSqliteError(error, file)
+  throw new HoldfastError('CONFLICT', `${file} exists: another backup runs, or one was cut short; remove it first`, {
+    outcome: 'not-applied',
+  })
+}
+
+/** Jittered, so that processes that wait for one lock do not come back together. */
+function pause(): Promise<void> {
+  return sleep(1 + Math.random() * 4)
+}

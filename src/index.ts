@@ -1,0 +1,30 @@
+/** The public face of Holdfast. Importing it loads no backend and no third-party module. */
+export * from './registry/backends.ts'
+export {
+  configureDiscovery,
+  CONVERSATION_STORES,
+  findAppRoot,
+  KNOWLEDGE_STORES,
+  STATE_STORES,
+  StoreRegistry,
+  syncModule,
+} from './registry/index.ts'
+export { openConversation, openKnowledge, openPersistence, openState } from './persistence.ts'
+export type { Persistence, PersistenceOptions, Workspace, WorkspaceRemoval } from './persistence.ts'
+export { KINDS, resolveSettings } from './settings.ts'
+export type { ResolvedSettings, ResolvedStore, Settings, Source, StoreSetting } from './settings.ts'
+export type { Context, ContextQuery } from './context.ts'
+export { ERROR_CODES, HoldfastError, isHoldfastError } from './errors.ts'
+export type { ErrorCode, HoldfastErrorDetails, Kind, Outcome } from './errors.ts'
+export { ConversationStore } from './conversation/store.ts'
+export type * from './conversation/contract.ts'
+export { KnowledgeStore } from './knowledge/store.ts'
+export type * from './knowledge/contract.ts'
+export type { FilterNode } from './knowledge/filter.ts'
+export { StateStore } from './state/store.ts'
+export type * from './state/contract.ts'
+export { defineBackend } from './store/factory.ts'
+export type { BackendFactory, FactoryContext } from './store/factory.ts'
+export type { OptionSpec, OptionsSchema } from './store/options.ts'
+export type { CallEvent } from './store/core.ts'
+export type * from './store/contract.ts'
