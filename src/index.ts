@@ -3,12 +3,14 @@ export * from './registry/backends.ts'
 export {
   configureDiscovery,
   CONVERSATION_STORES,
+  discoveryProblems,
   findAppRoot,
   KNOWLEDGE_STORES,
   STATE_STORES,
   StoreRegistry,
   syncModule,
 } from './registry/index.ts'
+export type { BackendInfo, DiscoveryOptions, Origin, PackageProblem, RegisterOptions, SyncOptions } from './registry/index.ts'
 export { openConversation, openKnowledge, openPersistence, openState } from './persistence.ts'
 export type { Persistence, PersistenceOptions, Workspace, WorkspaceRemoval } from './persistence.ts'
 export { KINDS, resolveSettings } from './settings.ts'
@@ -28,3 +30,5 @@ export type { BackendFactory, FactoryContext } from './store/factory.ts'
 export type { OptionSpec, OptionsSchema } from './store/options.ts'
 export type { CallEvent } from './store/core.ts'
 export type * from './store/contract.ts'
+export { toJson } from './store/json.ts'
+export { redact } from './store/redact.ts'

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
 import { onTestFinished } from 'vitest'
 
 export const ROOT = join(import.meta.dirname, '..')
@@ -31,7 +32,7 @@ export function run(file: string, args: readonly string[], options: { env?: Node
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   let stderr = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))
   const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null; stderr: string }>((resolve) =>
     child.once('close', (code, signal) => resolve({ code, signal, stderr })),
   )
@@ -40,4 +41,29 @@ export function run(file: string, args: readonly string[], options: { env?: Node
 
 export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   return Array.fromAsync(items)
+}
+
+export interface Finished {
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs a program to its end; a failure throws with everything it printed. */
+export async function exec(
+  command: string,
+  args: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<Finished> {
+  const child = spawn(command, args, {
+    cwd: options.cwd,
+    env: { ...process.env, ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const [stdout, stderr, code] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    new Promise<number | null>((resolve, reject) => child.once('close', resolve).once('error', reject)),
+  ])
+  if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}\n${stdout}\n${stderr}`)
+  return { stdout, stderr }
 }

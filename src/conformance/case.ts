@@ -1,14 +1,26 @@
 /** Conformance cases are data: what the contract says, and a program that shows it. */
 
+/** In which view of a store a case runs: as opened, or scoped to one workspace among others. */
+export type View = 'default' | 'workspace'
+
+/** The least that a run needs of a store. */
+export interface Conformable {
+  workspace(id: string): unknown
+  close(): Promise<void>
+}
+
 /** What a case works on. */
 export interface Trial<S> {
   /** An open store over empty data: the default workspace, or a workspace view, as the run asks. */
   readonly store: S
+  readonly view: View
   /**
    * Another handle on the same data in the same view, as a second process would have, closed after the case. Only in cases that
    * declare `reopens`.
    */
   another(): Promise<S>
+  /** Closes every handle, as the end of a process would, and opens the data anew. Only in cases that declare `reopens`. */
+  reopen(): Promise<S>
   /** Makes the engine unreachable until `heal`. Only in cases that declare `outage`. */
   cut(): Promise<void>
   heal(): Promise<void>
@@ -21,7 +33,7 @@ export interface ConformanceCase<S> {
   readonly sentence: string
   /** Why the case does not concern this store (a capability it lacks or has), or undefined when it does. */
   readonly skip?: (store: S) => string | undefined
-  /** Uses `another`. */
+  /** Uses `another` or `reopen`. */
   readonly reopens?: boolean
   /** Uses `cut` and `heal`. */
   readonly outage?: boolean
@@ -32,7 +44,10 @@ export interface ConformanceCase<S> {
 export interface Harness<S> {
   /** Opens a store over new, empty data. */
   open(): Promise<S>
-  /** Opens another handle on the data of a store that `open` gave; left out where data cannot be shared (in-memory backends). */
+  /**
+   * Opens another handle on the data of a store that `open` gave, which may be closed by then; left out where data cannot be shared
+   * or does not outlive its store (in-memory backends).
+   */
   reopen?(store: S): Promise<S>
   /** Makes the engine behind a store that `open` gave unreachable, and reachable again. */
   cut?(store: S): Promise<void>

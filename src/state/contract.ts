@@ -87,6 +87,6 @@ export interface StateBackend extends BackendBase {
   /** One answer a key, in their order. */
   get(space: string, keys: readonly string[], call?: BackendCall): Promise<(StateEntry | undefined)[]>
   commit(space: string, commit: StateCommit, call?: BackendCall): Promise<StateCommitResult>
-  /** Up to `limit` keys in bytewise order. A key that is there all the while is seen exactly once over the pages. */
+  /** `limit` keys in bytewise order, fewer only where no more follow. A key that is there all the while is seen exactly once over the pages. */
   scan(space: string, scan: StateScan, call?: BackendCall): Promise<string[]>
 }

@@ -89,17 +89,17 @@ export class StoreCore<B extends BackendBase> {
 
   /** Tries, and tries again after an outage, for as long as the mode and the number of retries allow. */
   async #attempts<T>(mode: CallMode, call: BackendCall, work: (call: BackendCall) => Promise<T>): Promise<T> {
+    // Once an attempt may have been applied, no later failure can say that nothing was.
+    let open = false
     for (let attempt = 0; ; attempt++) {
       try {
         return await work(call)
       } catch (error) {
-        if (attempt >= this.#retries || !mayRepeat(error, mode)) throw error
-        // Full jitter: clients that failed together must not come back together.
-        await sleep(
-          Math.random() * Math.min(5_000, 50 * 2 ** attempt),
-          undefined,
-          call.signal ? { signal: call.signal } : undefined,
-        )
+        if (attempt >= this.#retries || !mayRepeat(error, mode)) throw open ? withOutcome(error, 'unknown') : error
+        open ||= mode !== 'read' && error.outcome !== 'not-applied'
+        await backOff(attempt, call.signal).catch((reason: unknown) => {
+          throw open ? withOutcome(reason, 'unknown') : reason
+        })
       }
     }
   }
@@ -156,9 +156,26 @@ export class StoreCore<B extends BackendBase> {
   }
 }
 
-function mayRepeat(error: unknown, mode: CallMode): boolean {
+function mayRepeat(error: unknown, mode: CallMode): error is HoldfastError {
   if (!isHoldfastError(error, 'UNAVAILABLE') && !isHoldfastError(error, 'RATE_LIMITED')) return false
   return mode !== 'write' || error.outcome === 'not-applied'
+}
+
+/** The same error with another outcome. */
+export function withOutcome(error: unknown, outcome: Outcome | undefined): unknown {
+  if (!isHoldfastError(error)) return error
+  const { code, message, kind, backend, cause } = error
+  return new HoldfastError(code, message, { kind, backend, outcome, cause })
+}
+
+/** Full jitter: clients that failed together must not come back together. Rejects with the signal's reason. */
+async function backOff(attempt: number, signal: AbortSignal | undefined): Promise<void> {
+  const delayMs = Math.random() * Math.min(5_000, 50 * 2 ** attempt)
+  try {
+    await sleep(delayMs, undefined, signal ? { signal } : undefined)
+  } catch {
+    throw signal?.reason
+  }
 }
 
 function checkTimeout(value: number | undefined): number | undefined {

@@ -1,12 +1,18 @@
-/** How a backend is made: what every backend file exports and what the registries call. */
+/** How a backend is made: what every backend file exports, what a catalogue lists, and what the registries call. */
 import type { Kind } from '../errors.ts'
-import type { OptionsSchema } from './options.ts'
+import type { StoreOptions } from './contract.ts'
+import type { OptionSpec, OptionsSchema } from './options.ts'
 
 /** What a factory gets besides its checked options. */
 export interface FactoryContext {
   readonly kind: Kind
   /** Canonical name under which the backend was asked for. */
   readonly name: string
+  /**
+   * The options of the store around the backend (`workspace`, `timeoutMs` …), which the registry applies itself. A factory that makes a
+   * finished store reads them here and applies them; one that does not is refused when some were given.
+   */
+  readonly storeOptions?: StoreOptions | undefined
   /** Imports an optional client library; `MISSING_CLIENT` with the install command where it is not there. */
   loadClient<T>(packageName: string): Promise<T>
 }
@@ -24,3 +30,33 @@ export function defineBackend<O extends object, B>(
 ): BackendFactory<O, B> {
   return Object.assign((options: O, context: FactoryContext) => create(options, context), { schema })
 }
+
+/** A factory whose options are no longer known to the compiler. */
+export interface AnyFactory<B = unknown> {
+  (options: never, context: FactoryContext): B | Promise<B>
+  readonly schema?: Readonly<Record<string, OptionSpec>>
+}
+
+/** The npm package that a backend talks to its engine with. */
+export interface ClientPackage {
+  readonly package: string
+  /** The versions that the backend is tested with, e.g. `^8`. */
+  readonly range: string
+}
+
+/** One line of a catalogue of built-in backends. */
+export interface CatalogueLine<B = unknown> {
+  readonly aliases?: readonly string[]
+  /** URL schemes that mean this backend where only a URL is given. */
+  readonly schemes?: readonly string[]
+  /** Left out where the backend needs nothing but Node. */
+  readonly client?: ClientPackage
+  /** Imports the backend's file; it runs when a store is first created. */
+  readonly load?: () => Promise<{ readonly create: AnyFactory<B> }>
+  /** The name is reserved, and the backend is not built yet. */
+  readonly planned?: true
+}
+
+export type Catalogue<B = unknown> = Readonly<
+  Record<string, CatalogueLine<B> & ({ readonly load: object } | { readonly planned: true })>
+>

@@ -13,6 +13,8 @@ export interface OptionSpec {
   readonly choices?: readonly string[]
   readonly min?: number
   readonly max?: number
+  /** What is wrong with a value of the right type, continuing the option's name and not showing the value; undefined where it is right. */
+  readonly check?: (value: never) => string | undefined
   /** Never shown. */
   readonly secret?: boolean
   /** The engine's own environment variable that completes this option when the backend was chosen without it, e.g. `PGPASSWORD`. */
@@ -38,21 +40,29 @@ export function checkOptions<O extends object>(
     .map((name) => unknownOption(name, names))
   const checked: Record<string, unknown> = {}
   for (const [name, spec] of specs) {
-    const value = valueOf(spec, (given as Record<string, unknown>)[name], env)
-    const problem = value === undefined ? missing(spec) : wrong(spec, value)
-    if (problem !== undefined) problems.push(`${name} ${problem}`)
+    const own = (given as Record<string, unknown>)[name]
+    const fromEnv = own === undefined ? envValue(spec, env) : undefined
+    const value = own === undefined ? (fromEnv ?? spec.default) : own
+    const problem = value === undefined ? missing(spec) : (wrong(spec, value) ?? spec.check?.(value as never))
+    if (problem !== undefined) problems.push(`${name} ${problem}${fromEnv === undefined ? '' : ` (from ${spec.env})`}`)
     if (value !== undefined) checked[name] = value
   }
   if (problems.length > 0) throw new HoldfastError('INVALID_OPTIONS', `${what}: ${problems.join('; ')}`)
   return checked as O
 }
 
-function valueOf(spec: OptionSpec, given: unknown, env: Readonly<Record<string, string | undefined>>): unknown {
-  if (given !== undefined) return given
-  const fromEnv = spec.env === undefined ? undefined : env[spec.env]
-  if (fromEnv === undefined || fromEnv === '') return spec.default
-  if (spec.type === 'integer' || spec.type === 'number') return Number(fromEnv)
-  return spec.type === 'boolean' ? fromEnv === 'true' || fromEnv === '1' : fromEnv
+const SWITCHES = new Map([
+  ...['1', 'true', 'yes', 'on'].map((text) => [text, true] as const),
+  ...['0', 'false', 'no', 'off'].map((text) => [text, false] as const),
+])
+
+/** The variable that completes the option, as the option's type. Text that is not of the type stays text, for `wrong` to refuse. */
+function envValue(spec: OptionSpec, env: Readonly<Record<string, string | undefined>>): string | number | boolean | undefined {
+  const text = spec.env === undefined ? undefined : env[spec.env]
+  if (text === undefined || text === '') return undefined
+  if (spec.type === 'boolean') return SWITCHES.get(text.toLowerCase()) ?? text
+  if (spec.type !== 'integer' && spec.type !== 'number') return text
+  return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text)
 }
 
 function unknownOption(name: string, names: readonly string[]): string {

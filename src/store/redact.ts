@@ -1,9 +1,16 @@
 /** Keeps secrets out of what is shown. */
 
-const USERINFO = /([a-z][a-z0-9+.-]*:\/\/)[^\s/?#@]*@/gi
-const ASSIGNMENT = /\b(password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|auth[_-]?token)=[^\s&;,]+/gi
+// Up to the last `@`: people paste passwords that hold `@`, `/` or `#` unescaped.
+const AFTER_SCHEME = /:\/\/[^\s"'`<>]+/g
+const ASSIGNMENT =
+  /(?<![\w-])([\w-]*(?:password|passwd|pwd|secret|token|(?:api|access|account|auth|private)[_-]?key))=[^\s&;,"'`]+/gi
 
 /** The text without the user part of URLs and without the values of parameters that name a secret. */
 export function redact(text: string): string {
-  return text.replace(USERINFO, '$1***@').replace(ASSIGNMENT, '$1=***')
+  return text.replace(AFTER_SCHEME, withoutUser).replace(ASSIGNMENT, '$1=***')
+}
+
+function withoutUser(rest: string): string {
+  const at = rest.lastIndexOf('@')
+  return at === -1 ? rest : `://***${rest.slice(at)}`
 }

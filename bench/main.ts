@@ -1,0 +1,6 @@
+/** `npm run bench`: all figures of one run, as ratios to a baseline measured in the same run. */
+import { coldStart } from './cold-start.ts'
+import { embedded } from './embedded.ts'
+
+console.log(`${coldStart()}\n`)
+console.log(await embedded())

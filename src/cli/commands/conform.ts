@@ -1,0 +1,67 @@
+/** `holdfast conform`: the conformance suite against a backend that is being written, or one that is installed. */
+import { formatReport, reportToJson, runConformance, type ConformanceReport, type View } from '../../conformance/index.ts'
+import { HoldfastError, KINDS, type Kind } from '../../index.ts'
+import { EXIT } from '../failure.ts'
+import { useAppRoot } from '../globals.ts'
+import { out, printable, printJson, progress } from '../terminal.ts'
+import { createHarness } from './conform-harness.ts'
+import { casesOf, loadCandidate } from './conform-target.ts'
+
+export interface ConformOptions {
+  readonly kind: Kind
+  /** A registered name, or a module: `./my.ts`, `./my.ts#createState`. */
+  readonly backend: string
+  /** JSON; `{dir}` in its strings is a new folder for each case, `{id}` a new text of letters and digits. */
+  readonly options?: string
+  readonly view: View | 'both'
+  readonly only?: readonly string[]
+  readonly clear?: boolean
+  readonly concurrency: number
+  readonly json?: boolean
+}
+
+export async function conform(options: ConformOptions): Promise<number> {
+  useAppRoot()
+  const cases = casesOf(options.kind).filter(({ id }) => matches(id, options.only))
+  if (cases.length === 0) throw new HoldfastError('NOT_FOUND', `no ${options.kind} case matches ${options.only?.join(', ')}`)
+  const candidate = await loadCandidate(options.kind, options.backend)
+  await using harness = await createHarness(candidate, options)
+  const views: View[] = options.view === 'both' ? ['default', 'workspace'] : [options.view]
+  const reports: ConformanceReport[] = []
+  const bar = progress()
+  let done = 0
+  for (const view of views) {
+    const onResult = ({ id }: { id: string }): void => bar.show(`${++done}/${cases.length * views.length}  ${id}`)
+    reports.push(await runConformance({ cases, harness: harness.harness, view, concurrency: options.concurrency, onResult }))
+  }
+  bar.end()
+  if (options.json === true) printJson(reports.map(reportToJson))
+  else out(reports.map(toText).join('\n'))
+  return reports.every(isPassed) ? EXIT.ok : EXIT.failure
+}
+
+/** A run in which no case passed shows nothing, and is no success. */
+function isPassed({ failed, passed }: ConformanceReport): boolean {
+  return failed === 0 && passed > 0
+}
+
+/** What backends throw is foreign text. */
+function toText(report: ConformanceReport): string {
+  return formatReport(report).split('\n').map(printable).join('\n')
+}
+
+/** Globs over ids: `*` stands for anything, `?` for one character, and a beginning up to a `/` for all below it. */
+function matches(id: string, globs: readonly string[] | undefined): boolean {
+  return globs === undefined || globs.some((glob) => toExpression(glob).test(id))
+}
+
+function toExpression(glob: string): RegExp {
+  const pattern = glob.replace(/\/$/, '').replace(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.')
+  return new RegExp(`^${pattern}(?:/.*)?$`, 'u')
+}
+
+export function checkKind(value: string): Kind {
+  const kind = KINDS.find((name) => name === value)
+  if (kind === undefined) throw new HoldfastError('INVALID_ARGUMENT', `the kind must be one of ${KINDS.join(', ')}`)
+  return kind
+}

@@ -1,0 +1,109 @@
+/** `holdfast doctor`: what is configured, where each setting comes from, and whether it works. */
+import {
+  isHoldfastError,
+  KINDS,
+  openConversation,
+  openKnowledge,
+  openState,
+  redact,
+  type Kind,
+  type ResolvedSettings,
+  type ResolvedStore,
+} from '../../index.ts'
+import { EXIT } from '../failure.ts'
+import { settingsOf, useAppRoot, type GlobalOptions } from '../globals.ts'
+import { NODE_NEEDED } from '../node-version.ts'
+import { out, printable, printJson, styled } from '../terminal.ts'
+
+export interface DoctorOptions extends GlobalOptions {
+  readonly json?: boolean
+  /** Milliseconds that opening and asking one store may take. */
+  readonly timeout: number
+}
+
+interface StoreCheck {
+  readonly kind: Kind
+  readonly setting: string
+  readonly source: ResolvedStore['source']
+  readonly ok: boolean
+  readonly backend?: string
+  readonly durationMs: number
+  readonly error?: { readonly code: string; readonly message: string }
+}
+
+const OPEN = { conversation: openConversation, knowledge: openKnowledge, state: openState }
+
+export async function doctor(options: DoctorOptions): Promise<number> {
+  const settings = await settingsOf(options)
+  const stores = await Promise.all(KINDS.map((kind) => check(kind, settings, options.timeout)))
+  const ok = stores.every((store) => store.ok)
+  const { file = null, dir, workspace } = settings
+  const about = { node: process.version, nodeNeeded: NODE_NEEDED, appRoot: useAppRoot(), file, dir, workspace }
+  if (options.json === true) printJson({ ok, ...about, stores })
+  else print(about, stores)
+  return ok ? EXIT.ok : EXIT.failure
+}
+
+async function check(kind: Kind, settings: ResolvedSettings, timeout: number): Promise<StoreCheck> {
+  const started = performance.now()
+  const base = { kind, setting: describe(settings.stores[kind]), source: settings.stores[kind].source }
+  const elapsed = (): number => Math.round(performance.now() - started)
+  try {
+    const backend = await within(timeout, openAndPing(kind, settings))
+    return { ...base, ok: true, backend, durationMs: elapsed() }
+  } catch (error) {
+    const message = redact(error instanceof Error ? error.message : String(error))
+    const code = isHoldfastError(error) ? error.code : 'UNEXPECTED'
+    return { ...base, ok: false, durationMs: elapsed(), error: { code, message } }
+  }
+}
+
+async function openAndPing(kind: Kind, settings: ResolvedSettings): Promise<string> {
+  await using store = await OPEN[kind](settings)
+  await store.ping()
+  return store.backend
+}
+
+class Late extends Error {}
+
+async function within<T>(timeout: number, work: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new Late(`no answer within ${timeout} ms`)), timeout)
+  try {
+    return await Promise.race([work, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** The setting without anything that may be secret: of an object's options only url, path and the names of the others. */
+function describe({ setting }: ResolvedStore): string {
+  if (typeof setting === 'string') return redact(setting)
+  const { backend, url, path, ...others } = setting
+  const names = Object.keys(others)
+  const shown = [backend, url, path].filter((text) => typeof text === 'string').map((text) => redact(text))
+  return names.length === 0 ? shown.join(' ') : `${shown.join(' ')} (with ${names.join(', ')})`
+}
+
+interface About {
+  readonly node: string
+  readonly appRoot: string
+  readonly file: string | null
+  readonly dir: string
+  readonly workspace: string
+}
+
+function print({ node, appRoot, file, dir, workspace }: About, stores: readonly StoreCheck[]): void {
+  const line = (label: string, value: string): void => out(`${label.padEnd(14)}${printable(value)}\n`)
+  line('Node', `${node} (${NODE_NEEDED} or later is needed)`)
+  line('Application', appRoot)
+  line('Config file', file ?? 'none')
+  line('Directory', dir)
+  line('Workspace', workspace === '' ? 'the default one' : workspace)
+  out('\n')
+  for (const { kind, setting, source, ok, durationMs, error } of stores) {
+    out(`${ok ? styled('green', 'ok  ') : styled('red', 'FAIL')}  ${kind.padEnd(13)} ${printable(setting)}\n`)
+    out(styled('dim', `      from ${source === 'argument' ? 'the command line' : source === 'file' ? 'the config file' : source}, ${durationMs} ms\n`))
+    if (error !== undefined) out(`      ${error.code}: ${printable(error.message)}\n`)
+  }
+}

@@ -1,0 +1,102 @@
+/** Answers taken word for word from the passages that were found, with their source. */
+import { terms, type Weigh } from './lexical.ts'
+import { toBlocks } from './markdown.ts'
+
+/** What a hit of the search says about a passage. */
+export interface Found {
+  readonly file: string
+  readonly anchor: string
+  readonly heading: string
+  readonly trail: string
+  readonly content: string
+  readonly score: number
+}
+
+export interface Answer {
+  readonly text: string
+  /** The passage that the text is from; undefined where nothing was found. */
+  readonly source: Found | undefined
+}
+
+export const NO_ANSWER = 'The documents say nothing about that.'
+
+/** Characters that an answer may have before no further sentence is added. */
+const ANSWER_CHARS = 240
+/** The share of what a question asks (by weight of its words) that a passage must speak of. */
+const LEAST_COVERAGE = 0.4
+
+/**
+ * The sentences that answer best. `lexicalOnly`: a passage counts only where it uses enough of the question's words; with a semantic
+ * search the best hit counts in any case.
+ */
+export function answer(question: string, found: readonly Found[], weigh: Weigh, lexicalOnly: boolean): Answer {
+  const asked = new Set(terms(question))
+  const candidates = found
+    .map((passage) => ({ passage, coverage: coverage(`${passage.trail} ${passage.content}`, asked, weigh) }))
+    .filter(({ coverage }) => !lexicalOnly || coverage >= LEAST_COVERAGE)
+    .flatMap(({ passage, coverage }) => rate(passage, coverage, asked, weigh))
+  const best = candidates.reduce<Candidate | undefined>((a, b) => (a !== undefined && a.rating >= b.rating ? a : b), undefined)
+  return best === undefined ? { text: NO_ANSWER, source: undefined } : { text: best.text, source: best.passage }
+}
+
+interface Candidate {
+  readonly passage: Found
+  readonly text: string
+  readonly rating: number
+}
+
+/** Every sentence of a passage with those that follow it in its paragraph. A passage that answers as a whole lifts all of them. */
+function rate(passage: Found, passageCoverage: number, asked: ReadonlySet<string>, weigh: Weigh): Candidate[] {
+  const heading = coverage(passage.trail, asked, weigh)
+  return toBlocks(passage.content.split('\n')).flatMap((block) => {
+    const sentences = toSentences(block)
+    return sentences.map((sentence, i) => ({
+      passage,
+      text: withNext(sentences, i),
+      rating: coverage(sentence, asked, weigh) + passageCoverage + heading / 2 + passage.score / 2 - (isCode(block) ? 0.5 : 0),
+    }))
+  })
+}
+
+/** How much of what is asked the text speaks of, 0–1. */
+function coverage(text: string, asked: ReadonlySet<string>, weigh: Weigh): number {
+  const used = new Set(terms(text))
+  let sum = 0
+  let hit = 0
+  for (const term of asked) {
+    const weight = weigh(term)
+    sum += weight
+    if (used.has(term)) hit += weight
+  }
+  return sum === 0 ? 0 : hit / sum
+}
+
+const segmenter = new Intl.Segmenter('en', { granularity: 'sentence' })
+
+/** A list item, table row or line of code is a sentence of its own. */
+function toSentences(block: string): string[] {
+  if (isCode(block)) return block.split('\n').filter((line) => !/^\s*(?:`{3,}|~{3,})/.test(line))
+  const units = block.split(/\n(?=\s*(?:[-*+|>]|\d+[.)])\s)/)
+  return units
+    .flatMap((unit) => [...segmenter.segment(unit.replace(/\s+/g, ' '))].map(({ segment }) => segment.trim()))
+    .filter((sentence) => /[\p{L}\p{N}]/u.test(sentence))
+}
+
+function isCode(block: string): boolean {
+  return /^ {0,3}(?:`{3,}|~{3,})/.test(block)
+}
+
+function withNext(sentences: readonly string[], start: number): string {
+  let text = sentences[start]!
+  for (const next of sentences.slice(start + 1)) {
+    if (text.length + next.length > ANSWER_CHARS) break
+    text = `${text} ${next}`
+  }
+  return text.length > 2 * ANSWER_CHARS ? clip(text, 2 * ANSWER_CHARS) : text
+}
+
+/** Cut between words, with an ellipsis. */
+function clip(text: string, length: number): string {
+  const end = text.lastIndexOf(' ', length)
+  return `${text.slice(0, end > 0 ? end : length).toWellFormed()} …`
+}

@@ -1,0 +1,32 @@
+/** The conversation backends that come with Holdfast. A line is all that the registry, the types, the documentation and the tests know of one. */
+import type { Catalogue } from '../store/factory.ts'
+import type { ConversationBackend } from './contract.ts'
+
+const PG = { package: 'pg', range: '^8' } as const
+const MYSQL2 = { package: 'mysql2', range: '^3' } as const
+
+export const CONVERSATION_CATALOGUE = {
+  memory: { load: () => import('./backends/memory.ts') },
+  sqlite: { schemes: ['sqlite', 'file'], load: () => import('./backends/sqlite.ts') },
+  sync_sqlite: { aliases: ['sqlite_sync'], load: () => import('./backends/sqlite.ts') },
+  async_sqlite: { aliases: ['aiosqlite', 'sqlite_async'], planned: true },
+  postgres: {
+    aliases: ['neon', 'cockroachdb', 'crdb', 'cockroach', 'xata'],
+    schemes: ['postgres', 'postgresql'],
+    client: PG,
+    planned: true,
+  },
+  async_postgres: { aliases: ['asyncpg', 'postgres_async'], client: PG, planned: true },
+  mysql: { schemes: ['mysql', 'mariadb'], client: MYSQL2, planned: true },
+  async_mysql: { aliases: ['aiomysql', 'mysql_async'], client: MYSQL2, planned: true },
+  json: { planned: true },
+  singlestore: { schemes: ['singlestore'], client: MYSQL2, planned: true },
+  supabase: { client: { package: '@supabase/supabase-js', range: '^2' }, planned: true },
+  surrealdb: { schemes: ['surrealdb', 'surrealkv'], client: { package: 'surrealdb', range: '^2' }, planned: true },
+  turso: {
+    aliases: ['libsql'],
+    schemes: ['libsql', 'turso'],
+    client: { package: '@libsql/client', range: '^0.18' },
+    planned: true,
+  },
+} as const satisfies Catalogue<ConversationBackend>

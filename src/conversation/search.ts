@@ -1,0 +1,48 @@
+/** What a message search looks at, the same on every backend. */
+import { invalid, typeName } from '../store/text.ts'
+import type { MessageRecord, MessageRecordSearch } from './contract.ts'
+import { decodeEscaped } from './records.ts'
+
+/**
+ * The text that search terms must occur in: content and text parts, lower-cased, one a line. What some engines cannot index (U+0000,
+ * lone surrogates) is U+FFFD, here and in the terms.
+ */
+export function searchText(message: Pick<MessageRecord, 'content' | 'escaped' | 'extra'>): string {
+  const content = message.escaped && message.content !== null ? decodeEscaped(message.content) : (message.content ?? '')
+  // Most messages have no parts, and parsing JSON costs more than everything else here.
+  const parts = message.extra?.includes('"parts"') === true ? textParts(message.extra) : []
+  return normalise([content, ...parts].join('\n'))
+}
+
+/** The terms of a search text, normalised like `searchText`. None: `INVALID_ARGUMENT`. */
+export function searchTerms(text: unknown): string[] {
+  if (typeof text !== 'string') throw new TypeError(`text must be a string, not ${typeName(text)}`)
+  const terms = normalise(text)
+    .split(/\s+/)
+    .filter((term) => term !== '')
+  if (terms.length === 0) throw invalid('text must hold at least one term to search for')
+  return [...new Set(terms)]
+}
+
+export function matchesTerms(message: MessageRecord, terms: MessageRecordSearch['terms']): boolean {
+  const text = searchText(message)
+  return terms.every((term) => text.includes(term))
+}
+
+/** Newest message first: by `createdAt`, then by seq. */
+export function newestFirst(a: { readonly message: MessageRecord }, b: { readonly message: MessageRecord }): number {
+  return b.message.createdAt - a.message.createdAt || b.message.seq - a.message.seq
+}
+
+function textParts(extra: string): string[] {
+  const { parts } = JSON.parse(extra) as { parts?: unknown }
+  if (!Array.isArray(parts)) return []
+  return parts.flatMap((part: unknown) => {
+    const { type, text } = (part ?? {}) as { type?: unknown; text?: unknown }
+    return type === 'text' && typeof text === 'string' ? [text] : []
+  })
+}
+
+function normalise(text: string): string {
+  return text.toLowerCase().toWellFormed().replaceAll('\0', '\uFFFD')
+}

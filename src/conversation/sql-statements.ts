@@ -1,0 +1,131 @@
+/** The statements of conversations on SQL engines, and the rows that they give. */
+import { HoldfastError } from '../errors.ts'
+import { marks, padded, type SqlDialect, type SqlValue } from '../engines/sql.ts'
+import type { MessageRecord, MessageRecordQuery, SessionRecord, SessionRecordQuery } from './contract.ts'
+import type { ConversationTables } from './schema.ts'
+
+const IDS_A_STATEMENT = 128
+
+export const MESSAGE_COLUMNS = 'id, seq, role, content, escaped, extra, created_at'
+const INSERT_COLUMNS = `workspace, session_id, ${MESSAGE_COLUMNS}`
+
+export const SESSION_FIELDS = {
+  id: 'id',
+  userId: 'user_id',
+  agentId: 'agent_id',
+  name: 'name',
+  state: 'state',
+  metadata: 'metadata',
+  lastSeq: 'last_seq',
+  version: 'version',
+  createdAt: 'created_at',
+  updatedAt: 'updated_at',
+} as const satisfies Record<keyof SessionRecord, string>
+
+export interface LastSeq {
+  readonly last_seq: number
+}
+
+export interface MessageRow {
+  readonly id: string
+  readonly seq: number
+  readonly role: string
+  readonly content: string | null
+  readonly escaped: number
+  readonly extra: string | null
+  readonly created_at: number
+}
+
+/** The statements whose text does not depend on a call. */
+export function statements(dialect: SqlDialect, { sessions, messages }: ConversationTables) {
+  const columns = Object.entries(SESSION_FIELDS).map(([field, column]) => `${column} AS ${dialect.quote(field)}`)
+  const touch = `updated_at = ${dialect.greatest('updated_at', '?')}`
+  const one = 'workspace = ? AND id = ?'
+  const move = `UPDATE ${sessions} SET last_seq = last_seq + ?, ${touch} WHERE ${one}`
+  const messagesAt = `SELECT ${MESSAGE_COLUMNS} FROM ${messages} WHERE workspace = ? AND session_id = ? AND seq > ? AND seq < ?`
+  const inserts = new Map<number, string>()
+  return {
+    returning: dialect.name !== 'mysql',
+    touch,
+    session: `SELECT ${columns.join(', ')} FROM ${sessions} WHERE ${one}`,
+    sessions: `SELECT ${columns.join(', ')} FROM ${sessions} WHERE workspace = ?`,
+    insertSession: `INSERT INTO ${sessions} (workspace, ${Object.values(SESSION_FIELDS).join(', ')}) VALUES (${marks(columns.length + 1)})`,
+    touchSession: `UPDATE ${sessions} SET ${touch} WHERE ${one}`,
+    deleteSession: `DELETE FROM ${sessions} WHERE ${one}`,
+    deleteOldSession: `DELETE FROM ${sessions} WHERE ${one} AND updated_at < ?`,
+    move,
+    moveFrom: `${move} AND last_seq = ?`,
+    lastSeq: `SELECT last_seq FROM ${sessions} WHERE ${one}`,
+    messagesAt,
+    messages: { asc: ordered(messagesAt, 'ASC'), desc: ordered(messagesAt, 'DESC') },
+    insertMessages(count: number): string {
+      const known = inserts.get(count)
+      if (known !== undefined) return known
+      const sql = `INSERT INTO ${messages} (${INSERT_COLUMNS}) VALUES ${Array.from({ length: count }, () => `(${marks(9)})`).join(', ')}`
+      inserts.set(count, sql)
+      return sql
+    },
+  }
+}
+
+export type Statements = ReturnType<typeof statements>
+
+function ordered(select: string, direction: 'ASC' | 'DESC'): { readonly all: string; readonly some: string } {
+  const all = `${select} ORDER BY seq ${direction}`
+  return { all, some: `${all} LIMIT ?` }
+}
+
+export function seqBounds({ after = 0, before = Number.MAX_SAFE_INTEGER }: MessageRecordQuery): [number, number] {
+  return [after, before]
+}
+
+/** A page of a listing. Every condition but the metadata's is answered by an index, in its order. */
+export function listing(
+  dialect: SqlDialect,
+  select: string,
+  workspace: string,
+  { userId, agentId, metadata, order, limit, after }: SessionRecordQuery,
+): { sql: string; values: SqlValue[] } {
+  const [direction, behind] = order === 'asc' ? ['ASC', '>'] : ['DESC', '<']
+  const values: SqlValue[] = [workspace]
+  let sql = select
+  const and = (condition: string, ...bound: SqlValue[]): void => {
+    sql += ` AND ${condition}`
+    values.push(...bound)
+  }
+  if (userId !== undefined) and('user_id = ?', userId)
+  if (agentId !== undefined) and('agent_id = ?', agentId)
+  if (after !== undefined) and(`(updated_at, id) ${behind} (?, ?)`, after.updatedAt, after.id)
+  for (const [name, value] of Object.entries(metadata ?? {})) {
+    const condition = metadataCondition(dialect, value)
+    and(condition.sql, name, ...condition.values)
+  }
+  return { sql: `${sql} ORDER BY updated_at ${direction}, id ${direction} LIMIT ?`, values: [...values, limit] }
+}
+
+/** A metadata field is exactly this value: `true`, `1` and `"1"` are three. The field's name is the first value. */
+function metadataCondition(dialect: SqlDialect, value: string | number | boolean | null): { sql: string; values: SqlValue[] } {
+  if (dialect.name !== 'sqlite') {
+    throw new HoldfastError('UNSUPPORTED', `metadata cannot be looked through on ${dialect.name} yet`, { outcome: 'not-applied' })
+  }
+  const field = (is: string): string => `EXISTS (SELECT 1 FROM json_each(metadata) AS field WHERE field.key = ? AND ${is})`
+  if (typeof value === 'string') return { sql: field(`field.type = 'text' AND field.value = ?`), values: [value] }
+  if (typeof value !== 'number') return { sql: field('field.type = ?'), values: [String(value)] }
+  // As doubles: beyond 2^53 the JSON text of a double is not its exact value.
+  return { sql: field(`field.type IN ('integer', 'real') AND CAST(field.value AS REAL) = ?`), values: [value] }
+}
+
+/** The ids in lists of a few lengths, so that few texts need preparing. */
+export function* idLists(ids: readonly string[]): Generator<string[]> {
+  for (let at = 0; at < ids.length; at += IDS_A_STATEMENT) yield padded(ids.slice(at, at + IDS_A_STATEMENT))
+}
+
+export function insertValues(workspace: string, sessionId: string, message: MessageRecord, seq: number): SqlValue[] {
+  const { id, role, content, escaped, extra, createdAt } = message
+  return [workspace, sessionId, id, seq, role, content, escaped ? 1 : 0, extra, createdAt]
+}
+
+export function toRecord(row: MessageRow): MessageRecord {
+  const { id, seq, role, content, extra } = row
+  return { id, seq, role, content, escaped: row.escaped !== 0, extra, createdAt: row.created_at }
+}

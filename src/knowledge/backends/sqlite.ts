@@ -1,0 +1,275 @@
+/** Knowledge in an SQLite file, by Node's own `node:sqlite`: the default. Searches are exact scans of an index in memory. */
+import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
+import { openSqlite, type SqliteEngine } from '../../engines/sqlite.ts'
+import type { BackendCall } from '../../store/contract.ts'
+import { defineBackend } from '../../store/factory.ts'
+import { fileLocation } from '../../store/location.ts'
+import type {
+  CollectionRecord,
+  DocumentRecord,
+  HitRecord,
+  KnowledgeBackend,
+  KnowledgeCapabilities,
+  ListRecordQuery,
+  SearchRecordQuery,
+} from '../contract.ts'
+import { checkNotRecreated } from '../faults.ts'
+import { matches, type FilterNode } from '../filter.ts'
+import { LiveIndex, type Loaded } from '../live-index.ts'
+import { parseMetadata } from '../records.ts'
+import type { Neighbour } from '../scan.ts'
+import {
+  KnowledgeSql,
+  knowledgeSchema,
+  toCollectionRecord,
+  toDocumentRecord,
+  type DocumentRow,
+  type SettingsRow,
+} from '../sql.ts'
+
+export interface SqliteKnowledgeOptions {
+  /** The file, made where it is missing; `:memory:` keeps nothing on disk. Default `.holdfast/knowledge.db`. */
+  readonly path?: string | undefined
+  /** The same as a URL: `file:knowledge.db`, `sqlite:knowledge.db`, `sqlite:////absolute/knowledge.db`. */
+  readonly url?: string | undefined
+  /** `full` (default): a write that resolved survives a power cut; `relaxed`: it survives a killed process. */
+  readonly durability?: 'full' | 'relaxed' | undefined
+  /** Makes and updates the tables. Default true. */
+  readonly autoCreate?: boolean | undefined
+  /** Table-name prefix, default `holdfast_`. */
+  readonly prefix?: string | undefined
+  /** Milliseconds to wait for a lock that another process holds, default 30,000. */
+  readonly lockTimeoutMs?: number | undefined
+}
+
+const DEFAULT_PATH = join('.holdfast', 'knowledge.db')
+const BACKUP_FILE = 'knowledge.db'
+/** Searches begun anew because their best documents changed meanwhile; after these, changed ones are judged one by one. */
+const MAX_ATTEMPTS = 4
+
+const CAPABILITIES: KnowledgeCapabilities = {
+  filter: { exists: true, null: true, arrays: true, nested: true, declared: false },
+  insert: 'atomic',
+  get: true,
+  list: true,
+  count: true,
+  deleteByFilter: true,
+  visibility: 'immediate',
+}
+
+/** SQLite takes rows of 1,000,000,000 bytes, Node strings of half as many characters. */
+const LIMITS = { contentBytes: 400_000_000, jsonBytes: 400_000_000, dimension: 65_536 } as const
+
+export const create = defineBackend<SqliteKnowledgeOptions, KnowledgeBackend>(
+  {
+    path: { type: 'string', description: `the file, or :memory:; default ${DEFAULT_PATH}` },
+    url: {
+      type: 'string',
+      description: 'the file as a URL: sqlite:knowledge.db, sqlite:////absolute/knowledge.db, file:knowledge.db',
+    },
+    durability: {
+      type: 'string',
+      description: 'full: a resolved write survives a power cut; relaxed: a killed process',
+      choices: ['full', 'relaxed'],
+      default: 'full',
+    },
+    autoCreate: { type: 'boolean', description: 'make and update the tables', default: true },
+    prefix: { type: 'string', description: 'table-name prefix', default: 'holdfast_', check: wrongPrefix },
+    lockTimeoutMs: {
+      type: 'integer',
+      description: 'milliseconds to wait for a lock of another process',
+      default: 30_000,
+      min: 0,
+    },
+  },
+  async (options) => {
+    const { durability, lockTimeoutMs, autoCreate = true, prefix = 'holdfast_' } = options
+    const engine = await openSqlite(fileLocation(options, DEFAULT_PATH), { durability, lockTimeoutMs })
+    try {
+      await engine.migrate(knowledgeSchema(engine.dialect, prefix), { autoCreate })
+    } catch (error) {
+      await engine.close()
+      throw error
+    }
+    return new SqliteKnowledge(engine, prefix)
+  },
+)
+
+/** Stores on one file share its connection, and so the vectors in memory: by prefix, workspace and collection. */
+const indexes = new WeakMap<SqliteEngine, Map<string, LiveIndex>>()
+
+class SqliteKnowledge implements KnowledgeBackend {
+  readonly capabilities = CAPABILITIES
+  readonly limits = LIMITS
+  readonly #engine: SqliteEngine
+  readonly #prefix: string
+  readonly #sql: KnowledgeSql
+  readonly #indexes: Map<string, LiveIndex>
+
+  constructor(engine: SqliteEngine, prefix: string) {
+    this.#engine = engine
+    this.#prefix = prefix
+    this.#sql = new KnowledgeSql(engine.dialect, prefix)
+    this.#indexes = indexes.get(engine) ?? new Map<string, LiveIndex>()
+    indexes.set(engine, this.#indexes)
+  }
+
+  createCollection(workspace: string, collection: CollectionRecord, call?: BackendCall): Promise<void> {
+    return this.#engine.write(() => this.#sql.create(workspace, collection), call)
+  }
+
+  async describeCollection(workspace: string, name: string, call?: BackendCall): Promise<CollectionRecord | undefined> {
+    const [found] = await this.#engine.select<SettingsRow>(this.#sql.describe, [workspace, name], call)
+    // Another process may have deleted it; its vectors need not stay in memory.
+    if (found === undefined) this.#indexes.delete(this.#key(workspace, name))
+    return found && toCollectionRecord(found)
+  }
+
+  async listCollections(workspace: string, call?: BackendCall): Promise<CollectionRecord[]> {
+    const found = await this.#engine.select<SettingsRow>(this.#sql.listCollections, [workspace], call)
+    return found.map(toCollectionRecord)
+  }
+
+  async deleteCollection(workspace: string, name: string, call?: BackendCall): Promise<boolean> {
+    const deleted = await this.#engine.write(() => this.#sql.remove(workspace, name), call)
+    this.#indexes.delete(this.#key(workspace, name))
+    return deleted
+  }
+
+  write(
+    workspace: string,
+    collection: CollectionRecord,
+    documents: readonly DocumentRecord[],
+    mode: 'insert' | 'upsert',
+    call?: BackendCall,
+  ): Promise<void> {
+    return this.#engine.write(() => this.#sql.write(workspace, collection, documents, mode), call)
+  }
+
+  async get(
+    workspace: string,
+    collection: CollectionRecord,
+    ids: readonly string[],
+    withEmbeddings: boolean,
+    call?: BackendCall,
+  ): Promise<DocumentRecord[]> {
+    const found = await this.#engine.read(() => this.#sql.get(workspace, collection, ids, withEmbeddings), call)
+    return found.map(toDocumentRecord)
+  }
+
+  delete(
+    workspace: string,
+    collection: CollectionRecord,
+    selection: { readonly ids: readonly string[] } | { readonly filter: FilterNode },
+    call?: BackendCall,
+  ): Promise<number> {
+    return this.#engine.write(
+      () =>
+        'ids' in selection
+          ? this.#sql.delete(workspace, collection, selection.ids)
+          : this.#sql.deleteMatching(workspace, collection, selection.filter),
+      call,
+    )
+  }
+
+  async count(
+    workspace: string,
+    collection: CollectionRecord,
+    filter: FilterNode | undefined,
+    call?: BackendCall,
+  ): Promise<number> {
+    if (filter !== undefined) return (await this.#fresh(workspace, collection)).scan.matching(filter).length
+    const { documents } = await this.#engine.read(() => this.#sql.open(workspace, collection), call)
+    return documents
+  }
+
+  /** With a filter it reads piece by piece, and the event loop gets its turn between two. */
+  async list(
+    workspace: string,
+    collection: CollectionRecord,
+    query: ListRecordQuery,
+    call?: BackendCall,
+  ): Promise<DocumentRecord[]> {
+    const found: DocumentRow[] = []
+    let after = query.after ?? ''
+    for (;;) {
+      const limit = query.limit - found.length
+      const page = await this.#engine.read(() => this.#sql.list(workspace, collection, { ...query, after, limit }), call)
+      found.push(...page.rows)
+      if (page.next === undefined || found.length >= query.limit) return found.map(toDocumentRecord)
+      after = page.next
+      await turn()
+      call?.signal?.throwIfAborted()
+    }
+  }
+
+  async search(
+    workspace: string,
+    collection: CollectionRecord,
+    query: SearchRecordQuery,
+    call?: BackendCall,
+  ): Promise<HitRecord[]> {
+    for (let attempt = 1; ; attempt++) {
+      const { n, scan } = await this.#fresh(workspace, collection)
+      const best = await scan.search(query.embedding, query.limit, query.filter)
+      const isLast = attempt === MAX_ATTEMPTS
+      const found = await this.#rows(n, best, query.withEmbeddings || isLast, call)
+      if (best.every(({ id, value }) => found.get(id)?.change === value)) {
+        return best.map(({ id, score }) => ({ ...toDocumentRecord(found.get(id)!), score }))
+      }
+      if (isLast) return best.flatMap((neighbour) => judged(neighbour, found.get(neighbour.id), query.filter))
+      call?.signal?.throwIfAborted()
+    }
+  }
+
+  ping(call?: BackendCall): Promise<void> {
+    return this.#engine.ping(call)
+  }
+
+  async backup(directory: string): Promise<string[]> {
+    await this.#engine.backup(join(directory, BACKUP_FILE))
+    return [BACKUP_FILE]
+  }
+
+  close(): Promise<void> {
+    return this.#engine.close()
+  }
+
+  async #fresh(workspace: string, collection: CollectionRecord): Promise<Loaded> {
+    const key = this.#key(workspace, collection.name)
+    const index = this.#indexes.get(key) ?? new LiveIndex(this.#engine, this.#sql, workspace, collection.name)
+    this.#indexes.set(key, index)
+    const loaded = await index.fresh()
+    checkNotRecreated(loaded.collection, collection)
+    return loaded
+  }
+
+  async #rows(
+    n: number,
+    best: readonly Neighbour<number>[],
+    withEmbeddings: boolean,
+    call: BackendCall | undefined,
+  ): Promise<Map<string, DocumentRow>> {
+    if (best.length === 0) return new Map()
+    const ids = JSON.stringify(best.map(({ id }) => id))
+    const found = await this.#engine.select<DocumentRow>(this.#sql.byIds(withEmbeddings), [n, ids], call)
+    return new Map(found.map((row) => [row.id, row]))
+  }
+
+  #key(workspace: string, name: string): string {
+    return JSON.stringify([this.#prefix, workspace, name])
+  }
+}
+
+/** A hit that may have changed since it was found: gone, no longer matching, or to be scored by what it is now. */
+function judged({ score, value }: Neighbour<number>, now: DocumentRow | undefined, filter: FilterNode | undefined): HitRecord[] {
+  if (now === undefined) return []
+  if (now.change === value) return [{ ...toDocumentRecord(now), score }]
+  return filter === undefined || matches(filter, parseMetadata(now)) ? [toDocumentRecord(now)] : []
+}
+
+function wrongPrefix(prefix: string): string | undefined {
+  if (!/^\w{0,40}$/.test(prefix)) return 'must be up to 40 letters, digits and underscores'
+  return /^sqlite_/i.test(prefix) ? 'must not begin with sqlite_, which SQLite keeps for itself' : undefined
+}

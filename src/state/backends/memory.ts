@@ -1,0 +1,158 @@
+/** State in this process's memory: for tests, and for what may be lost with the process. */
+import { defineBackend } from '../../store/factory.ts'
+import type {
+  StateBackend,
+  StateCheck,
+  StateCommit,
+  StateCommitResult,
+  StateEntry,
+  StateScan,
+  StateSet,
+  StateValue,
+} from '../contract.ts'
+import { compareBytes } from '../../store/text.ts'
+import { KeyIndex } from '../key-index.ts'
+import { addTo } from '../values.ts'
+
+export interface MemoryStateOptions {
+  /** Says in a URL what the name says already. Default: none. */
+  readonly url?: ':memory:' | 'memory:' | undefined
+}
+
+/** Each store is empty at first, and its own. */
+export const create = defineBackend<MemoryStateOptions, StateBackend>(
+  { url: { type: 'string', description: 'nothing to name: `:memory:`', choices: [':memory:', 'memory:'] } },
+  () => new MemoryState(),
+)
+
+interface Entry {
+  readonly space: string
+  readonly key: string
+  readonly value: StateValue
+  readonly version: number
+  /** Milliseconds since 1970; Infinity without a TTL. */
+  readonly expiresAt: number
+}
+
+interface Space {
+  readonly entries: Map<string, Entry>
+  readonly index: KeyIndex
+}
+
+/** Entries with a TTL that each key written looks at: more than it can add, so that the expired ones never pile up. */
+const SWEPT_PER_WRITE = 2
+
+class MemoryState implements StateBackend {
+  readonly capabilities = { bytes: 'native', commitKeys: Infinity } as const
+  readonly #spaces = new Map<string, Space>()
+  /** Entries with a TTL, in the order in which `#sweeper` looks at them. */
+  readonly #expiring = new Set<Entry>()
+  #sweeper = this.#expiring.values()
+  #version = 0
+
+  async get(space: string, keys: readonly string[]): Promise<(StateEntry | undefined)[]> {
+    const now = Date.now()
+    return keys.map((key) => toStateEntry(this.#find(space, key, now), now))
+  }
+
+  async commit(space: string, commit: StateCommit): Promise<StateCommitResult> {
+    const now = Date.now()
+    const { checks = [], set = [], delete: unwanted = [], add = [] } = commit
+    // Everything is checked before anything changes.
+    const failed = checks.find((check) => !this.#holds(space, check, now))
+    if (failed !== undefined) return { applied: false, reason: 'check', key: failed.key }
+    const sums: number[] = []
+    for (const addition of add) {
+      const sum = addTo(this.#find(space, addition.key, now)?.value, addition)
+      if (typeof sum !== 'number') return { applied: false, reason: sum, key: addition.key }
+      sums.push(sum)
+    }
+    for (const item of set) this.#put(space, item, now)
+    for (const [i, { key }] of add.entries()) this.#put(space, { key, value: String(sums[i]), ttlMs: 'keep' }, now)
+    const deleted = unwanted.filter((key) => this.#remove(this.#find(space, key, now))).length
+    this.#sweep((set.length + add.length + unwanted.length) * SWEPT_PER_WRITE, now)
+    return { applied: true, deleted, sums }
+  }
+
+  async scan(space: string, { prefix, after, limit }: StateScan): Promise<string[]> {
+    const now = Date.now()
+    const keys: string[] = []
+    const found = this.#spaces.get(space)
+    if (found === undefined) return keys
+    const inclusive = after === undefined || compareBytes(after, prefix) < 0
+    for (const key of found.index.after(inclusive ? prefix : after, inclusive)) {
+      if (keys.length >= limit || !key.startsWith(prefix)) break
+      if (found.entries.get(key)!.expiresAt > now) keys.push(key)
+    }
+    return keys
+  }
+
+  async ping(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.#spaces.clear()
+    this.#expiring.clear()
+  }
+
+  #find(space: string, key: string, now: number): Entry | undefined {
+    const entry = this.#spaces.get(space)?.entries.get(key)
+    return entry !== undefined && entry.expiresAt > now ? entry : undefined
+  }
+
+  #holds(space: string, { key, version }: StateCheck, now: number): boolean {
+    const entry = this.#find(space, key, now)
+    return version === null ? entry === undefined : entry !== undefined && String(entry.version) === version
+  }
+
+  #put(space: string, { key, value, ttlMs }: StateSet, now: number): void {
+    const { entries, index } = this.#spaceFor(space)
+    const old = entries.get(key)
+    const expiresAt = ttlMs === 'keep' ? (this.#find(space, key, now)?.expiresAt ?? Infinity) : now + (ttlMs ?? Infinity)
+    const entry: Entry = { space, key, value: copyOf(value), version: ++this.#version, expiresAt }
+    entries.set(key, entry)
+    if (old === undefined) index.added(key)
+    else this.#expiring.delete(old)
+    if (expiresAt !== Infinity) this.#expiring.add(entry)
+  }
+
+  #spaceFor(name: string): Space {
+    let space = this.#spaces.get(name)
+    if (space === undefined) {
+      const entries = new Map<string, Entry>()
+      space = { entries, index: new KeyIndex(entries) }
+      this.#spaces.set(name, space)
+    }
+    return space
+  }
+
+  /** True when there was something to remove. Spaces come and go with their keys. */
+  #remove(entry: Entry | undefined): boolean {
+    const space = entry && this.#spaces.get(entry.space)
+    if (space === undefined) return false
+    space.entries.delete(entry!.key)
+    space.index.removed(entry!.key)
+    this.#expiring.delete(entry!)
+    if (space.entries.size === 0) this.#spaces.delete(entry!.space)
+    return true
+  }
+
+  /** Goes on where the last sweep stopped, so that every entry with a TTL has its turn. */
+  #sweep(count: number, now: number): void {
+    for (let i = 0; i < count && this.#expiring.size > 0; i++) {
+      const { value, done } = this.#sweeper.next()
+      if (done === true) this.#sweeper = this.#expiring.values()
+      else if (value.expiresAt <= now) this.#remove(value)
+    }
+  }
+}
+
+function toStateEntry(entry: Entry | undefined, now: number): StateEntry | undefined {
+  if (entry === undefined) return undefined
+  const ttlMs = entry.expiresAt === Infinity ? undefined : entry.expiresAt - now
+  return { value: copyOf(entry.value), version: String(entry.version), ttlMs }
+}
+
+/** Neither side may change what the other holds. */
+function copyOf(value: StateValue): StateValue {
+  return typeof value === 'string' ? value : new Uint8Array(value)
+}

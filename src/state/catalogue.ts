@@ -1,0 +1,19 @@
+/** The state backends that come with Holdfast. A line is all that the registry, the types, the documentation and the tests know of one. */
+import type { Catalogue } from '../store/factory.ts'
+import type { StateBackend } from './contract.ts'
+
+const MONGODB = { package: 'mongodb', range: '^7' } as const
+
+export const STATE_CATALOGUE = {
+  memory: { load: () => import('./backends/memory.ts') },
+  sqlite: { schemes: ['sqlite', 'file'], load: () => import('./backends/sqlite.ts') },
+  sync_sqlite: { aliases: ['sqlite_sync'], load: () => import('./backends/sqlite.ts') },
+  redis: { schemes: ['redis', 'rediss'], client: { package: 'redis', range: '^6' }, planned: true },
+  valkey: { schemes: ['valkey', 'valkeys'], client: { package: 'iovalkey', range: '^0.4' }, planned: true },
+  dynamodb: { schemes: ['dynamodb'], client: { package: '@aws-sdk/client-dynamodb', range: '^3' }, planned: true },
+  firestore: { schemes: ['firestore'], client: { package: '@google-cloud/firestore', range: '^9' }, planned: true },
+  mongodb: { schemes: ['mongodb', 'mongodb+srv'], client: MONGODB, planned: true },
+  async_mongodb: { aliases: ['motor', 'mongodb_async'], client: MONGODB, planned: true },
+  upstash: { client: { package: '@upstash/redis', range: '^1' }, planned: true },
+  gcs: { schemes: ['gs', 'gcs'], client: { package: '@google-cloud/storage', range: '^8' }, planned: true },
+} as const satisfies Catalogue<StateBackend>

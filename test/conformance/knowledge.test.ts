@@ -1,0 +1,133 @@
+/** The knowledge suite: every backend passes it in both views, every broken one fails by the case meant for it. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import type { Harness } from '../../src/conformance/case.ts'
+import { knowledgeCases } from '../../src/conformance/knowledge.ts'
+import { filterProperty, knowledgeProperty } from '../../src/conformance/property/knowledge.ts'
+import { formatReport } from '../../src/conformance/report.ts'
+import { defineConformance, runConformance, wireOutage, type Wired } from '../../src/conformance/run.ts'
+import { create as createMemory } from '../../src/knowledge/backends/memory.ts'
+import { create as createSqlite } from '../../src/knowledge/backends/sqlite.ts'
+import type { KnowledgeBackend } from '../../src/knowledge/contract.ts'
+import { KnowledgeStore } from '../../src/knowledge/store.ts'
+import type { FactoryContext } from '../../src/store/factory.ts'
+import { brokenKnowledge, modest, override } from './broken/knowledge.ts'
+
+type Wrap = (backend: KnowledgeBackend) => KnowledgeBackend
+
+const asItIs: Wrap = (backend) => backend
+
+const context = (name: string): FactoryContext => ({
+  kind: 'knowledge',
+  name,
+  loadClient: (client) => Promise.reject(new Error(`${client} is not needed`)),
+})
+
+interface Place<T> {
+  readonly wired: Wired<KnowledgeBackend>
+  readonly shared: T
+}
+
+/** A harness whose handles share what `make` gives, each over a backend of its own that can be cut off. */
+function harnessOver<T>(
+  name: string,
+  make: () => Promise<T>,
+  connect: (shared: T) => KnowledgeBackend | Promise<KnowledgeBackend>,
+  unmake: (shared: T) => Promise<void>,
+  wrap = asItIs,
+): Harness<KnowledgeStore> {
+  const places = new WeakMap<KnowledgeStore, Place<T>>()
+  const openOn = async (shared: T): Promise<KnowledgeStore> => {
+    const wired = wireOutage(await connect(shared))
+    const store = new KnowledgeStore(wrap(wired.backend), { name, retries: 0 })
+    places.set(store, { wired, shared })
+    return store
+  }
+  return {
+    open: async () => openOn(await make()),
+    reopen: (store) => openOn(places.get(store)!.shared),
+    cut: async (store) => places.get(store)!.wired.cut(),
+    heal: async (store) => places.get(store)!.wired.heal(),
+    dispose: (store) => unmake(places.get(store)!.shared),
+  }
+}
+
+function sqlite(): Harness<KnowledgeStore> {
+  return harnessOver(
+    'sqlite',
+    () => mkdtemp(join(tmpdir(), 'holdfast-knowledge-')),
+    (folder) => createSqlite({ path: join(folder, 'knowledge.db') }, context('sqlite')),
+    (folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 }),
+  )
+}
+
+/** In memory, but outliving its handles, as a server would. */
+function memory(wrap?: Wrap): Harness<KnowledgeStore> {
+  return harnessOver(
+    'memory',
+    async () => createMemory({}, context('memory')),
+    (backend) => override(backend, { close: async () => undefined }),
+    (backend) => backend.close(),
+    wrap,
+  )
+}
+
+const RUNS = 200
+
+defineConformance({ describe, it }, { name: 'knowledge on memory', cases: knowledgeCases, harness: memory() })
+defineConformance({ describe, it }, { name: 'knowledge on sqlite', cases: knowledgeCases, harness: sqlite() })
+defineConformance(
+  { describe, it },
+  { name: 'knowledge on a backend that can do little', cases: knowledgeCases, harness: memory(modest), views: ['default'] },
+)
+
+describe('knowledge against a model', () => {
+  const harnesses = { memory: () => memory(), sqlite, modest: () => memory(modest) }
+  for (const [name, harness] of Object.entries(harnesses)) {
+    it(`${name}: random programs give what a list of documents gives`, () => knowledgeProperty(harness(), { runs: RUNS }))
+    it(`${name}: random filters match what mingo matches`, () => filterProperty(harness(), { runs: RUNS }))
+  }
+})
+
+describe('broken knowledge backends', () => {
+  it('are named apart and caught by cases that exist', () => {
+    expect(new Set(brokenKnowledge.map(({ name }) => name)).size).toBe(brokenKnowledge.length)
+    const ids = new Set(knowledgeCases.map(({ id }) => id))
+    expect(brokenKnowledge.filter(({ caughtBy }) => !ids.has(caughtBy))).toEqual([])
+  })
+
+  for (const { name, breaks, caughtBy } of brokenKnowledge) {
+    it(`${name}: caught by ${caughtBy}`, async () => {
+      const run = { cases: knowledgeCases, only: [caughtBy], timeoutMs: 15_000 }
+      const report = await runConformance({ ...run, harness: memory(breaks) })
+      const sound = await runConformance({ ...run, harness: memory() })
+      expect(report.failed, formatReport(report)).toBe(1)
+      expect(sound.passed, formatReport(sound)).toBe(1)
+    })
+  }
+
+  const properties = [
+    ['$or wants all to hold', filterProperty],
+    ['a missing field does not satisfy $nin', filterProperty],
+    ['the declared distance is ignored in the ranking', knowledgeProperty],
+    ['upsert merges metadata', knowledgeProperty],
+    ['insert leaves part of a batch', knowledgeProperty],
+    ['search filters after the limit', knowledgeProperty],
+  ] as const
+  for (const [name, property] of properties) {
+    it(`${name}: caught by a random program too`, async () => {
+      const { breaks } = brokenKnowledge.find((broken) => broken.name === name)!
+      await expect(property(memory(breaks), { runs: 1_000, seed: 1 })).rejects.toThrow(/Counterexample/)
+    })
+  }
+})
+
+describe('the knowledge cases', () => {
+  it('have ids of their own, of this kind', () => {
+    const ids = knowledgeCases.map(({ id }) => id)
+    expect(new Set(ids).size).toBe(ids.length)
+    expect(ids.filter((id) => !/^knowledge(\/[a-z0-9-]+){2,3}$/.test(id))).toEqual([])
+  })
+})

@@ -1,0 +1,165 @@
+/** The state suite: every backend passes it in both views, every broken one fails by the case meant for it. */
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import type { Harness } from '../../src/conformance/case.ts'
+import { stateProperty } from '../../src/conformance/property/state.ts'
+import { formatReport } from '../../src/conformance/report.ts'
+import { defineConformance, runConformance, wireOutage, type ConformanceReport, type Wired } from '../../src/conformance/run.ts'
+import { stateCases } from '../../src/conformance/state.ts'
+import { HoldfastError } from '../../src/errors.ts'
+import { create as createMemory } from '../../src/state/backends/memory.ts'
+import { create as createSqlite } from '../../src/state/backends/sqlite.ts'
+import type { StateBackend } from '../../src/state/contract.ts'
+import { StateStore } from '../../src/state/store.ts'
+import type { FactoryContext } from '../../src/store/factory.ts'
+import { brokenStates } from './broken/state.ts'
+import { over, ownVersions, type Break } from './broken/state-wrappers.ts'
+
+const context = (name: string): FactoryContext => ({
+  kind: 'state',
+  name,
+  loadClient: (client) => Promise.reject(new Error(`${client} is not needed`)),
+})
+
+interface Place<T> {
+  readonly wired: Wired<StateBackend>
+  readonly shared: T
+}
+
+/** A harness whose handles share what `make` gives, each over a backend of its own that can be cut off. */
+function harnessOver<T>(
+  name: string,
+  make: () => Promise<T>,
+  connect: (shared: T) => StateBackend | Promise<StateBackend>,
+  unmake: (shared: T) => Promise<void>,
+  breaks: Break = (backend) => backend,
+): Harness<StateStore> {
+  const places = new WeakMap<StateStore, Place<T>>()
+  const openOn = async (shared: T): Promise<StateStore> => {
+    const wired = wireOutage(await connect(shared))
+    const store = new StateStore(breaks(wired.backend), { name })
+    places.set(store, { wired, shared })
+    return store
+  }
+  return {
+    open: async () => openOn(await make()),
+    reopen: (store) => openOn(places.get(store)!.shared),
+    cut: async (store) => places.get(store)!.wired.cut(),
+    heal: async (store) => places.get(store)!.wired.heal(),
+    dispose: (store) => unmake(places.get(store)!.shared),
+  }
+}
+
+function sqlite(): Harness<StateStore> {
+  return harnessOver(
+    'sqlite',
+    () => mkdtemp(join(tmpdir(), 'holdfast-state-')),
+    (folder) => createSqlite({ path: join(folder, 'state.db') }, context('sqlite')),
+    (folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 }),
+  )
+}
+
+/** In memory, but outliving its handles, as a server would. */
+function memory(breaks?: Break): Harness<StateStore> {
+  return harnessOver(
+    'memory',
+    async () => createMemory({}, context('memory')),
+    (backend) => over(backend, { close: async () => undefined }),
+    (backend) => backend.close(),
+    breaks,
+  )
+}
+
+function run(breaks?: Break): Promise<ConformanceReport> {
+  return runConformance({ cases: stateCases, harness: memory(breaks), concurrency: 24, timeoutMs: 15_000 })
+}
+
+defineConformance({ describe, it }, { name: 'state on memory', cases: stateCases, harness: memory() })
+defineConformance({ describe, it }, { name: 'state on sqlite', cases: stateCases, harness: sqlite() })
+
+describe('the state suite', () => {
+  it('has one sentence and one id a case', () => {
+    expect(new Set(stateCases.map((each) => each.id)).size).toBe(stateCases.length)
+    for (const { id, sentence } of stateCases) {
+      expect(id).toMatch(/^state(\/[a-z-]+){2,3}$/)
+      expect(sentence).toMatch(/\.$/)
+    }
+  })
+
+  for (const { name, breaks, caughtBy } of brokenStates) {
+    it(`catches a backend where ${name}, by ${caughtBy}`, async () => {
+      const report = await run(breaks)
+      const failed = report.results.filter((result) => result.status === 'failed').map((result) => result.id)
+      expect(failed).toContain(caughtBy)
+    })
+  }
+
+  for (const [name, variety] of Object.entries(varieties())) {
+    it(`passes ${name}`, async () => {
+      const report = await run(variety)
+      expect(report.failed, formatReport(report)).toBe(0)
+    })
+  }
+})
+
+describe('the state model', () => {
+  it('agrees with memory', () => stateProperty(memory(), { runs: 200 }))
+  it('agrees with sqlite', () => stateProperty(sqlite(), { runs: 200 }))
+
+  for (const name of [
+    '"123" becomes 123',
+    'set keeps the TTL',
+    'keys in lower case',
+    'prefix as a LIKE pattern',
+    'order of UTF-16 units',
+  ]) {
+    it(`disagrees with a backend where ${name}`, async () => {
+      const broken = brokenStates.find((each) => each.name === name)!
+      await expect(stateProperty(memory(broken.breaks), { runs: 1_000 })).rejects.toThrow(/Counterexample/)
+    })
+  }
+})
+
+/** What the contract leaves to the backend. */
+function varieties(): Readonly<Record<string, Break>> {
+  return {
+    'versions that are digests': ownVersions(({ value }) => createHash('sha256').update(value).digest('hex'), 'store'),
+    'text that comes back as bytes': asBytes,
+    'one key a commit': oneKey,
+    'small batches and values': (backend) => over(backend, { limits: { batch: 7, valueBytes: 400_000 } }),
+    'a slow engine': slow,
+  }
+}
+
+function asBytes(backend: StateBackend): StateBackend {
+  return over(backend, {
+    get: async (space, keys) => {
+      const entries = await backend.get(space, keys)
+      return entries.map((entry) => entry && { ...entry, value: Uint8Array.from(Buffer.from(entry.value)) })
+    },
+  })
+}
+
+function oneKey(backend: StateBackend): StateBackend {
+  return over(backend, {
+    capabilities: { bytes: 'native', commitKeys: 1 },
+    commit: async (space, commit) => {
+      const { checks = [], set = [], add = [], delete: unwanted = [] } = commit
+      const keys = new Set([...[...checks, ...set, ...add].map(({ key }) => key), ...unwanted])
+      if (keys.size > 1) throw new HoldfastError('UNSUPPORTED', `a commit of ${keys.size} keys`, { outcome: 'not-applied' })
+      return backend.commit(space, commit)
+    },
+  })
+}
+
+function slow(backend: StateBackend): StateBackend {
+  const wait = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, Math.random() * 12))
+  return over(backend, {
+    get: (space, keys) => wait().then(() => backend.get(space, keys)),
+    commit: (space, commit) => wait().then(() => backend.commit(space, commit)),
+    scan: (space, scan) => wait().then(() => backend.scan(space, scan)),
+  })
+}
