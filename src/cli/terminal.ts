@@ -30,26 +30,43 @@ export function harmlessJson(json: string): string {
   })
 }
 
-/** Cuts text to a number of characters, with an ellipsis. */
+const segmenter = new Intl.Segmenter()
+
+/** Cuts text to a number of characters, as people count them, with an ellipsis. */
 export function clip(text: string, length: number): string {
-  const characters = [...text]
-  return characters.length <= length ? text : `${characters.slice(0, length - 1).join('')}…`
+  // Longer than any text of that many characters is likely to be, so that a long one is not counted through.
+  const characters = charactersOf(text.slice(0, 16 * length))
+  return characters.length <= length && text.length <= 16 * length ? text : `${characters.slice(0, length - 1).join('')}…`
+}
+
+function charactersOf(text: string): string[] {
+  return Array.from(segmenter.segment(text), ({ segment }) => segment)
 }
 
 /** Columns as wide as their widest cell; the last one is not padded. */
 export function table(rows: readonly (readonly string[])[], indent = ''): string {
-  const widths: number[] = []
-  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, [...cell].length)
-  const pad = (cell: string, i: number): string => cell + ' '.repeat(widths[i]! - [...cell].length)
-  return rows.map((row) => `${indent}${row.map(pad).join('  ').trimEnd()}\n`).join('')
+  const lengths = rows.map((row) => row.map((cell) => charactersOf(cell).length))
+  const widths = rows.reduce<number[]>((most, row, r) => row.map((_, i) => Math.max(most[i] ?? 0, lengths[r]![i]!)), [])
+  const pad = (cell: string, r: number, i: number): string => cell + ' '.repeat(widths[i]! - lengths[r]![i]!)
+  return rows
+    .map(
+      (row, r) =>
+        `${indent}${row
+          .map((cell, i) => pad(cell, r, i))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('')
 }
 
 export function out(text: string): void {
   process.stdout.write(text)
 }
 
+/** Without a limit is a number that JSON lacks. */
 export function printJson(value: unknown): void {
-  out(`${harmlessJson(JSON.stringify(value, null, 2))}\n`)
+  const json = JSON.stringify(value, (_, member: unknown) => (member === Infinity ? 'unlimited' : member), 2)
+  out(`${harmlessJson(json)}\n`)
 }
 
 /** Writes to a stream and waits where its reader is slower. */

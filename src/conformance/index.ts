@@ -3,6 +3,8 @@ export type { Conformable, ConformanceCase, Harness, Trial, View } from './case.
 export { conversationCases } from './conversation.ts'
 export { knowledgeCases } from './knowledge.ts'
 export { conversationProperty } from './property/conversation.ts'
+export { filterProperty, knowledgeProperty } from './property/knowledge.ts'
+export { stateProperty } from './property/state.ts'
 export { formatReport, reportToJson, type CaseResultJson, type ConformanceReportJson } from './report.ts'
 export {
   defineConformance,

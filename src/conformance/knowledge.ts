@@ -3,14 +3,16 @@ import type { KnowledgeStore } from '../knowledge/store.ts'
 import { commonCases, type Call, type CommonSubject } from './common.ts'
 import { collectionCases } from './knowledge/collections.ts'
 import { countCases, documentCases, getCases } from './knowledge/documents.ts'
-import { embeddingCases, outcomeCases } from './knowledge/embedding.ts'
+import { embeddingCases, outcomeCases, raceCases } from './knowledge/embedding.ts'
 import { capabilityCases } from './knowledge/filter-capabilities.ts'
-import { operatorCases, strictnessCases } from './knowledge/filter.ts'
+import { strictnessCases } from './knowledge/filter-strictness.ts'
+import { operatorCases } from './knowledge/filter.ts'
 import { deleteCases, listCases } from './knowledge/listing.ts'
+import { refusalCases } from './knowledge/refusals.ts'
 import { scoreCases, searchCases } from './knowledge/search.ts'
 import { handleCases, isolationCases, nameCases } from './knowledge/sharing.ts'
 import { contents, doc, DOCS, PROBE, seed, type KnowledgeCase } from './knowledge/support.ts'
-import { insertCases, refusalCases, upsertCases } from './knowledge/writing.ts'
+import { insertCases, upsertCases } from './knowledge/writing.ts'
 
 const FIELDS = { x: 'number' } as const
 const CREATED = new Date(1_000)
@@ -86,4 +88,5 @@ export const knowledgeCases: readonly KnowledgeCase[] = [
   ...handleCases,
   ...embeddingCases,
   ...outcomeCases,
+  ...raceCases,
 ]

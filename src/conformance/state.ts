@@ -3,6 +3,7 @@ import type { StateStore } from '../state/store.ts'
 import type { ConformanceCase } from './case.ts'
 import { commonCases, type Call, type CommonSubject } from './common.ts'
 import { collect } from './expect.ts'
+import { additionCases } from './state/additions.ts'
 import { byteCases } from './state/bytes.ts'
 import { commitCases } from './state/commits.ts'
 import { countingCases } from './state/counting.ts'
@@ -75,4 +76,5 @@ export const stateCases: ConformanceCase<StateStore>[] = [
   ...lastingCases,
   ...entryCases,
   ...commitCases,
+  ...additionCases,
 ]

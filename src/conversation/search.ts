@@ -1,4 +1,5 @@
 /** What a message search looks at, the same on every backend. */
+import { parseJsonObject } from '../store/json.ts'
 import { invalid, typeName } from '../store/text.ts'
 import type { MessageRecord, MessageRecordSearch } from './contract.ts'
 import { decodeEscaped } from './records.ts'
@@ -35,10 +36,10 @@ export function newestFirst(a: { readonly message: MessageRecord }, b: { readonl
 }
 
 function textParts(extra: string): string[] {
-  const { parts } = JSON.parse(extra) as { parts?: unknown }
+  const { parts } = parseJsonObject(extra, 'a message')
   if (!Array.isArray(parts)) return []
-  return parts.flatMap((part: unknown) => {
-    const { type, text } = (part ?? {}) as { type?: unknown; text?: unknown }
+  return parts.flatMap((part) => {
+    const { type, text } = (part ?? {}) as { readonly type?: unknown; readonly text?: unknown }
     return type === 'text' && typeof text === 'string' ? [text] : []
   })
 }

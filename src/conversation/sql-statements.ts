@@ -41,11 +41,14 @@ export function statements(dialect: SqlDialect, { sessions, messages }: Conversa
   const columns = Object.entries(SESSION_FIELDS).map(([field, column]) => `${column} AS ${dialect.quote(field)}`)
   const touch = `updated_at = ${dialect.greatest('updated_at', '?')}`
   const one = 'workspace = ? AND id = ?'
+  const returning = dialect.name !== 'mysql'
   const move = `UPDATE ${sessions} SET last_seq = last_seq + ?, ${touch} WHERE ${one}`
+  const moved = returning ? ' RETURNING last_seq' : ''
   const messagesAt = `SELECT ${MESSAGE_COLUMNS} FROM ${messages} WHERE workspace = ? AND session_id = ? AND seq > ? AND seq < ?`
   const inserts = new Map<number, string>()
   return {
-    returning: dialect.name !== 'mysql',
+    /** `move` and `moveFrom` give the new `last_seq` as a row. */
+    returning,
     touch,
     session: `SELECT ${columns.join(', ')} FROM ${sessions} WHERE ${one}`,
     sessions: `SELECT ${columns.join(', ')} FROM ${sessions} WHERE workspace = ?`,
@@ -53,8 +56,8 @@ export function statements(dialect: SqlDialect, { sessions, messages }: Conversa
     touchSession: `UPDATE ${sessions} SET ${touch} WHERE ${one}`,
     deleteSession: `DELETE FROM ${sessions} WHERE ${one}`,
     deleteOldSession: `DELETE FROM ${sessions} WHERE ${one} AND updated_at < ?`,
-    move,
-    moveFrom: `${move} AND last_seq = ?`,
+    move: `${move}${moved}`,
+    moveFrom: `${move} AND last_seq = ?${moved}`,
     lastSeq: `SELECT last_seq FROM ${sessions} WHERE ${one}`,
     messagesAt,
     messages: { asc: ordered(messagesAt, 'ASC'), desc: ordered(messagesAt, 'DESC') },

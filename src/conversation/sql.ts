@@ -229,7 +229,7 @@ class SqlConversation implements ConversationBackend {
     const sql = expectedSeq === undefined ? move : moveFrom
     const values = expectedSeq === undefined ? [count, now, workspace, id] : [count, now, workspace, id, expectedSeq]
     if (returning) {
-      const moved = yield* row<LastSeq>(`${sql} RETURNING last_seq`, ...values)
+      const moved = yield* row<LastSeq>(sql, ...values)
       if (moved !== undefined) return moved.last_seq
     }
     const moved = returning ? 0 : yield* changes(sql, ...values)

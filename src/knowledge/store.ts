@@ -257,7 +257,7 @@ export class KnowledgeStore implements StoreBase {
 
   /** The same store for another tenant. Closing the view leaves this store open; closing this store closes its views. */
   workspace(id: string): KnowledgeStore {
-    return new KnowledgeStore(this.core, { name: this.core.name, workspace: id, embed: this.#embed })
+    return new KnowledgeStore(this.core, { name: this.core.name, workspace: checkWorkspace(id), embed: this.#embed })
   }
 
   async ping(options?: CallOptions): Promise<void> {

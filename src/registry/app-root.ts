@@ -15,7 +15,7 @@ export function findAppRoot(appRoot?: string): string | undefined {
 }
 
 /** The project that a script belongs to. */
-export function projectOf(script: string): string | undefined {
+function projectOf(script: string): string | undefined {
   const installed = `${sep}node_modules${sep}`
   const path = realPath(script)
   const outer = path.includes(installed) ? path.slice(0, path.indexOf(installed)) : dirname(path)

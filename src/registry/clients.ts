@@ -1,22 +1,12 @@
 /** Client libraries, imported when a backend first needs one. */
-import { dirname } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import { HoldfastError } from '../errors.ts'
-import type { ClientPackage } from '../store/factory.ts'
 import { installCommand } from './app-root.ts'
+import { locateClient, type ClientSearch } from './client-search.ts'
 import { shown } from './names.ts'
 import { once } from './once.ts'
 import { resolveSubpath } from './exports.ts'
-import { isObject, locatePackage, packageVersion, readPackage } from './packages.ts'
-
-const HERE = dirname(fileURLToPath(import.meta.url))
-
-/** Where a client is looked for, in this order. */
-export interface ClientSearch {
-  /** Folder of the package that the backend comes from; left out: Holdfast's own. */
-  readonly directory?: string | undefined
-  readonly appRoot?: string | undefined
-}
+import { readPackage } from './packages.ts'
 
 const imports = new Map<string, () => Promise<unknown>>()
 
@@ -34,29 +24,9 @@ export async function loadClient<T>(specifier: string, range: string | undefined
   return (await load()) as T
 }
 
-/** The installed version of a client, or undefined where it is not installed. */
-export function installedVersion(client: ClientPackage, search: ClientSearch): string | undefined {
-  const folder = locateClient(client.package, search)
-  return folder === undefined ? undefined : (packageVersion(folder) ?? 'unknown')
-}
-
-/** The versions of a client that a plugin's package.json asks for, or undefined where it says nothing. */
-export function declaredRange(name: string, directory: string | undefined): string | undefined {
-  if (directory === undefined) return undefined
-  const json = readPackage(directory)
-  const fields = [json['peerDependencies'], json['optionalDependencies'], json['dependencies']]
-  return fields
-    .flatMap((field) => (isObject(field) && Object.hasOwn(field, name) ? [field[name]] : []))
-    .find((range) => typeof range === 'string')
-}
-
 /** Imports a file that bundlers cannot know. */
 export function importFile(url: string): Promise<unknown> {
   return import(/* @vite-ignore */ /* webpackIgnore: true */ url)
-}
-
-function locateClient(name: string, { directory = HERE, appRoot }: ClientSearch): string | undefined {
-  return locatePackage(name, directory) ?? (appRoot === undefined ? undefined : locatePackage(name, appRoot))
 }
 
 /** `@scope/name/sub/path` is the package `@scope/name` and its subpath `./sub/path`. */

@@ -1,7 +1,6 @@
 /** Names that installed packages claim: uncertain, because two may claim one, and a registered backend comes first. */
 import type { ErrorCode, Kind } from '../errors.ts'
 import type { Declaration } from './declarations.ts'
-import { loadEntryPoint } from './entry-point.ts'
 import { ascii, shown } from './names.ts'
 import { once } from './once.ts'
 import { describeOrigin, type NameTable, type Registration } from './table.ts'
@@ -36,11 +35,6 @@ export class DiscoveredNames {
 
   all(): IterableIterator<[Declaration, Registration]> {
     return this.#registrations.entries()
-  }
-
-  /** Everything that packages call by this text, whether it can be created or not. */
-  texts(): IterableIterator<string> {
-    return this.#claims.keys()
   }
 
   /** Who is meant by a text that the table does not hold, and what stands against it. */
@@ -96,6 +90,6 @@ function toRegistration(declaration: Declaration): Registration {
     origin: { package: name, version: ascii(version.slice(0, 64)) },
     planned: false,
     directory,
-    load: once(() => loadEntryPoint(declaration)),
+    load: once(async () => (await import('./entry-point.ts')).loadEntryPoint(declaration)),
   }
 }

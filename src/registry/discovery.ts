@@ -4,7 +4,7 @@ import type { JsonObject } from '../store/contract.ts'
 import { typeName } from '../store/text.ts'
 import { findAppRoot } from './app-root.ts'
 import { readDeclarations, type Declaration } from './declarations.ts'
-import { shown } from './names.ts'
+import { ascii, shown } from './names.ts'
 import { isObject, isPackageName, locatePackage, readPackage } from './packages.ts'
 
 export interface DiscoveryOptions {
@@ -36,6 +36,11 @@ interface Dependency {
   /** It may be missing. */
   readonly optional: boolean
 }
+
+/** Takes what is wrong with a package. */
+type Report = (packageName: string, problem: string) => void
+
+const MAX_SHOWN = 100
 
 /** Stands for the application in reports where it has no name. */
 const APPLICATION = '(application)'
@@ -87,12 +92,10 @@ function discover(options: DiscoveryOptions): Discovered {
   const declarations: Declaration[] = []
   const problems: PackageProblem[] = []
   const found = { appRoot, declarations, problems }
+  const report: Report = (name, problem) => problems.push({ package: ascii(name.slice(0, MAX_SHOWN)), problem: ascii(problem) })
   if (options.mode === 'off') return found
   if (appRoot === undefined) {
-    problems.push({
-      package: APPLICATION,
-      problem: 'no package.json is near the entry script; set HOLDFAST_APP_ROOT to look for plugins',
-    })
+    report(APPLICATION, 'no package.json is near the entry script; set HOLDFAST_APP_ROOT to look for plugins')
     return found
   }
   const look = (name: string, work: () => Declaration[]): void => {
@@ -100,7 +103,7 @@ function discover(options: DiscoveryOptions): Discovered {
       declarations.push(...work())
     } catch (error) {
       // One package's trouble is reported and must not hide the others.
-      problems.push({ package: name, problem: error instanceof Error ? error.message : String(error) })
+      report(name, error instanceof Error ? error.message : String(error))
     }
   }
   let dependencies: Dependency[] = []
@@ -108,9 +111,9 @@ function discover(options: DiscoveryOptions): Discovered {
     const json = readPackage(appRoot)
     dependencies = dependenciesOf(json).filter(({ name }) => isWanted(name, options))
     const { name } = json
-    return declarationsOf(typeof name === 'string' && isPackageName(name) ? name : APPLICATION, appRoot, json, problems)
+    return declarationsOf(typeof name === 'string' && isPackageName(name) ? name : APPLICATION, appRoot, json, report)
   })
-  for (const dependency of dependencies) look(dependency.name, () => inspect(dependency, appRoot, problems))
+  for (const dependency of dependencies) look(dependency.name, () => inspect(dependency, appRoot, report))
   return found
 }
 
@@ -128,17 +131,17 @@ function isWanted(name: string, { allow, deny }: DiscoveryOptions): boolean {
   return (allow === undefined || isIn(allow)) && !(deny !== undefined && isIn(deny))
 }
 
-function inspect({ name, optional }: Dependency, appRoot: string, problems: PackageProblem[]): Declaration[] {
+function inspect({ name, optional }: Dependency, appRoot: string, report: Report): Declaration[] {
   if (!isPackageName(name)) throw new Error(`${shown(name)} is not the name of a package`)
   const folder = locatePackage(name, appRoot)
   if (folder === undefined && optional) return []
   if (folder === undefined) throw new Error('it is not installed')
-  return declarationsOf(name, folder, readPackage(folder), problems)
+  return declarationsOf(name, folder, readPackage(folder), report)
 }
 
-function declarationsOf(name: string, directory: string, json: JsonObject, problems: PackageProblem[]): Declaration[] {
+function declarationsOf(name: string, directory: string, json: JsonObject, report: Report): Declaration[] {
   const field = json['holdfast']
   if (field === undefined) return []
   const version = typeof json['version'] === 'string' ? json['version'] : ''
-  return readDeclarations({ name, version, directory }, field, (problem) => problems.push({ package: name, problem }))
+  return readDeclarations({ name, version, directory }, field, (problem) => report(name, problem))
 }

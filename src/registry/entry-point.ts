@@ -7,6 +7,7 @@ import { importFile } from './clients.ts'
 import type { Declaration } from './declarations.ts'
 import { resolveSubpath } from './exports.ts'
 import { readPackage } from './packages.ts'
+import { hide, safeCause } from './secrets.ts'
 
 /** The factory that a declaration names; `INVALID_BACKEND` where it cannot be found, imported or called. */
 export async function loadEntryPoint(declaration: Declaration): Promise<AnyFactory> {
@@ -14,8 +15,9 @@ export async function loadEntryPoint(declaration: Declaration): Promise<AnyFacto
   try {
     const url = pathToFileURL(entryFile(declaration)).href
     return factoryIn(await importFile(url), declaration.exportName)
-  } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause)
+  } catch (error) {
+    const message = hide(error instanceof Error ? error.message : String(error), [])
+    const cause = safeCause(error, [])
     throw new HoldfastError('INVALID_BACKEND', `its entry point in ${name} (${directory}) cannot be loaded: ${message}`, {
       cause,
     })

@@ -5,6 +5,7 @@ import { KNOWLEDGE_CATALOGUE } from '../knowledge/catalogue.ts'
 import { STATE_CATALOGUE } from '../state/catalogue.ts'
 import { Discovery, type DiscoveryOptions, type PackageProblem } from './discovery.ts'
 import { StoreRegistry } from './registry.ts'
+import type { SyncOptions } from './sync.ts'
 
 interface Shared {
   readonly discovery: Discovery
@@ -45,4 +46,13 @@ export function discoveryProblems(): readonly PackageProblem[] {
 /** The backend of a kind that a URL or a path stands for, or undefined where nothing is certain. */
 export function backendForUrl(kind: Kind, url: string): string | undefined {
   return shared[kind].backendForUrl(url)
+}
+
+/**
+ * The text of an ES module that registers what discovery finds now, and turns discovery off: what the module lists is all there is. The same
+ * packages give the same text. What cannot be registered is named in comments. No application: `NOT_FOUND`.
+ */
+export async function syncModule(options: SyncOptions = {}): Promise<string> {
+  const { generateSyncModule } = await import('./sync.ts')
+  return generateSyncModule(options)
 }

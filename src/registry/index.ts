@@ -1,6 +1,5 @@
 /** The registries as the rest of Holdfast sees them. */
-export { findAppRoot, installCommand } from './app-root.ts'
-export type { Backends, Stores } from './contract-check.ts'
+export { findAppRoot } from './app-root.ts'
 export { Discovery } from './discovery.ts'
 export type { DiscoveryOptions, PackageProblem } from './discovery.ts'
 export {
@@ -10,9 +9,9 @@ export {
   discoveryProblems,
   KNOWLEDGE_STORES,
   STATE_STORES,
+  syncModule,
 } from './global.ts'
 export { StoreRegistry } from './registry.ts'
 export type { BackendInfo, RegisterOptions } from './registry.ts'
-export { syncModule } from './sync.ts'
 export type { SyncOptions } from './sync.ts'
 export type { Origin } from './table.ts'

@@ -1,11 +1,12 @@
 /** From a factory and options to an open store: check, call, look at what came, wrap. */
-import { HoldfastError, isHoldfastError, type HoldfastErrorDetails, type Kind } from '../errors.ts'
+import { HoldfastError, isHoldfastError, type Kind } from '../errors.ts'
 import type { KnowledgeStoreOptions } from '../knowledge/contract.ts'
 import type { StoreOptions } from '../store/contract.ts'
 import type { AnyFactory, FactoryContext } from '../store/factory.ts'
 import { checkOptions, type OptionSpec, type OptionsSchema } from '../store/options.ts'
 import { isPlainText, MAX_ID_BYTES, typeName } from '../store/text.ts'
 import { backendProblems, isFinishedStore, STORE_CLASSES, storeProblems, type Backends, type Stores } from './contract-check.ts'
+import { failure } from './failure.ts'
 import { hide, safeCause, secretsOf } from './secrets.ts'
 
 const STORE_SCHEMA: OptionsSchema<StoreOptions> = {
@@ -29,7 +30,7 @@ const KNOWLEDGE_SCHEMA: OptionsSchema<KnowledgeStoreOptions> = {
 }
 
 /** The options that every store of a kind takes, whatever its backend. */
-export const STORE_SCHEMAS: { readonly [K in Kind]: Readonly<Record<string, OptionSpec>> } = {
+const STORE_SCHEMAS: { readonly [K in Kind]: Readonly<Record<string, OptionSpec>> } = {
   conversation: STORE_SCHEMA,
   knowledge: KNOWLEDGE_SCHEMA,
   state: STORE_SCHEMA,
@@ -181,14 +182,4 @@ async function closeAgain(target: Target<Kind>, made: object, error: unknown): P
     const cause = new AggregateError([error, safeCause(second, [])])
     throw located(target, new HoldfastError(isHoldfastError(error) ? error.code : 'INVALID_BACKEND', message, { cause }))
   }
-}
-
-export function failure(
-  target: { readonly kind: Kind; readonly name: string },
-  code: HoldfastError['code'],
-  message: string,
-  details: HoldfastErrorDetails = {},
-): HoldfastError {
-  const { kind, name } = target
-  return new HoldfastError(code, `${kind} backend "${name}": ${message}`, { kind, backend: name, ...details })
 }

@@ -3,13 +3,13 @@ import { HoldfastError, isHoldfastError, type Kind } from '../errors.ts'
 import type { BackendFactory, Catalogue, ClientPackage } from '../store/factory.ts'
 import { nearest, typeName } from '../store/text.ts'
 import type { BackendName, CreateOptions } from './backends.ts'
-import { declaredRange, installedVersion, loadClient } from './clients.ts'
+import { declaredRange, installedVersion } from './client-search.ts'
 import type { Backends, Stores } from './contract-check.ts'
 import type { Declaration } from './declarations.ts'
 import { DiscoveredNames } from './discovered.ts'
 import type { Discovered, Discovery, PackageProblem } from './discovery.ts'
-import { ascii, checkName, shown } from './names.ts'
-import { failure, openStore } from './open.ts'
+import { failure } from './failure.ts'
+import { checkName, shown } from './names.ts'
 import { describeOrigin, NameTable, type Origin, type Registration } from './table.ts'
 import { schemeOf } from './url.ts'
 
@@ -89,6 +89,7 @@ export class StoreRegistry<K extends Kind> {
     if (typeof name !== 'string') throw new TypeError(`the name of a backend must be a string, not ${typeName(name)}`)
     const registration = this.#find(name)
     const factory = await this.#load(registration)
+    const { openStore } = await import('./open.ts')
     const { kind } = this
     const loadClient = <T>(specifier: string): Promise<T> => this.#loadClient(registration, specifier)
     return openStore({ kind, name: registration.name, loadClient }, factory, options === undefined ? {} : options)
@@ -154,8 +155,9 @@ export class StoreRegistry<K extends Kind> {
     }
   }
 
-  #loadClient<T>({ client, directory }: Registration, specifier: string): Promise<T> {
+  async #loadClient<T>({ client, directory }: Registration, specifier: string): Promise<T> {
     const range = client?.package === specifier ? client.range : declaredRange(specifier, directory)
+    const { loadClient } = await import('./clients.ts')
     return loadClient<T>(specifier, range, { directory, appRoot: this.#discovery?.appRoot })
   }
 
@@ -232,7 +234,7 @@ function withAliases({ name, aliases }: BackendInfo): string {
 }
 
 function showProblem(found: PackageProblem): string {
-  return `${ascii(found.package.slice(0, MAX_NAME))} (${found.problem})`
+  return `${found.package} (${found.problem})`
 }
 
 function compare(a: string, b: string): number {

@@ -1,5 +1,5 @@
 /** `holdfast sync`: discovery frozen into a module of static imports, for bundlers, for edge runtimes, and for review. */
-import { dirname, relative, resolve, sep } from 'node:path'
+import { dirname, join, relative, resolve, sep } from 'node:path'
 import { CONVERSATION_CATALOGUE } from '../conversation/catalogue.ts'
 import { HoldfastError, type Kind } from '../errors.ts'
 import { KNOWLEDGE_CATALOGUE } from '../knowledge/catalogue.ts'
@@ -11,6 +11,7 @@ import { DiscoveredNames } from './discovered.ts'
 import { Discovery, type Discovered, type DiscoveryOptions } from './discovery.ts'
 import { entryFile } from './entry-point.ts'
 import { ascii, shown } from './names.ts'
+import { isFile } from './packages.ts'
 import { NameTable } from './table.ts'
 
 export interface SyncOptions extends Pick<DiscoveryOptions, 'appRoot' | 'allow' | 'deny'> {
@@ -32,17 +33,10 @@ interface Line {
   readonly specifier: string
 }
 
-/**
- * The text of an ES module that registers what discovery finds now, and turns discovery off: what the module lists is all there is. The same
- * packages give the same text. What cannot be registered is named in comments.
- */
-export function syncModule(options: SyncOptions = {}): Promise<string> {
-  return Promise.resolve().then(() => generate(options))
-}
-
-function generate({ file = 'holdfast.plugins.js', ...options }: SyncOptions): string {
+/** What `syncModule` gives. */
+export function generateSyncModule({ file = 'holdfast.plugins.js', ...options }: SyncOptions): string {
   const appRoot = findAppRoot(options.appRoot)
-  if (appRoot === undefined) {
+  if (appRoot === undefined || !isFile(join(appRoot, 'package.json'))) {
     throw new HoldfastError('NOT_FOUND', 'there is no application here: give appRoot, or set HOLDFAST_APP_ROOT')
   }
   const { found } = new Discovery({ ...options, appRoot })

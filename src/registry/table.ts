@@ -98,6 +98,6 @@ function isSamePackage(a: Registration, b: Registration): boolean {
 
 /** `built-in`, `built-in, planned`, `runtime` …, or the package. */
 export function describeOrigin({ origin, planned }: Pick<Registration, 'origin' | 'planned'>): string {
-  if (typeof origin === 'object') return `${origin.package}@${origin.version}`
+  if (typeof origin === 'object') return origin.version === '' ? origin.package : `${origin.package}@${origin.version}`
   return planned ? `${origin} (planned)` : origin
 }

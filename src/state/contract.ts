@@ -30,7 +30,7 @@ export type StateValue = string | Uint8Array
 
 export interface StateEntry {
   readonly value: StateValue
-  /** Opaque; differs after every change of the value. May be a digest. */
+  /** Opaque; never the same for two values of one key, also after it was deleted or expired in between. May be a digest. */
   readonly version: string
   /** Milliseconds left, greater than 0; undefined where the key has no TTL. */
   readonly ttlMs?: number | undefined
@@ -53,11 +53,14 @@ export interface StateAdd {
   readonly key: string
   /** A safe integer. An absent key counts as 0; the TTL of a present one stays. */
   readonly by: number
-  /** The sum may not be greater. */
+  /** The sum may not be greater, also where `by` is negative. */
   readonly max?: number | undefined
 }
 
-/** All checks and maxima hold: everything is applied, atomically. Otherwise nothing is. No key is set, deleted or added to twice. */
+/**
+ * All checks and maxima hold: everything is applied, atomically. Otherwise nothing is. No key is set, deleted or added to twice. More keys
+ * than `capabilities.commitKeys`: `UNSUPPORTED`.
+ */
 export interface StateCommit {
   readonly checks?: readonly StateCheck[]
   readonly set?: readonly StateSet[]
@@ -87,6 +90,6 @@ export interface StateBackend extends BackendBase {
   /** One answer a key, in their order. */
   get(space: string, keys: readonly string[], call?: BackendCall): Promise<(StateEntry | undefined)[]>
   commit(space: string, commit: StateCommit, call?: BackendCall): Promise<StateCommitResult>
-  /** `limit` keys in bytewise order, fewer only where no more follow. A key that is there all the while is seen exactly once over the pages. */
+  /** `limit` keys in bytewise order, fewer only where no more follow. A key that is there all the while is seen once over the pages. */
   scan(space: string, scan: StateScan, call?: BackendCall): Promise<string[]>
 }

@@ -269,7 +269,7 @@ export class StateStore implements StoreBase {
 
   /** The same store for another tenant. Closing the view leaves this store open; closing this store closes its views. */
   workspace(id: string): StateStore {
-    return new StateStore(this.core, { name: this.core.name, workspace: id })
+    return new StateStore(this.core, { name: this.core.name, workspace: checkWorkspace(id) })
   }
 
   async ping(options?: CallOptions): Promise<void> {

@@ -1,6 +1,7 @@
 /** JSON that round-trips exactly, or is refused with the path of what does not. */
 import { HoldfastError } from '../errors.ts'
 import type { JsonObject, JsonValue } from './contract.ts'
+import { parseExactly } from './parse.ts'
 import { invalid, typeName } from './text.ts'
 
 /** Nesting beyond this is refused: some engines and parsers stop at 100 to 1,000 levels. */
@@ -26,7 +27,7 @@ export function objectToJson(value: unknown, path: string): string {
 /** Parses stored JSON; what is not JSON is `CORRUPT`, with `what` naming the place and never the content. */
 export function parseJson(text: string, what: string): JsonValue {
   try {
-    return JSON.parse(text) as JsonValue
+    return parseExactly(text)
   } catch {
     // The parser's own message quotes the text, which may be secret.
     throw new HoldfastError('CORRUPT', `${what} does not hold JSON; read it as bytes`)

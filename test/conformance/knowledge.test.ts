@@ -13,7 +13,9 @@ import { create as createSqlite } from '../../src/knowledge/backends/sqlite.ts'
 import type { KnowledgeBackend } from '../../src/knowledge/contract.ts'
 import { KnowledgeStore } from '../../src/knowledge/store.ts'
 import type { FactoryContext } from '../../src/store/factory.ts'
-import { brokenKnowledge, modest, override } from './broken/knowledge.ts'
+import { flat, lagging, modest } from './broken/knowledge-limited.ts'
+import { override } from './broken/knowledge-wrappers.ts'
+import { brokenKnowledge } from './broken/knowledge.ts'
 
 type Wrap = (backend: KnowledgeBackend) => KnowledgeBackend
 
@@ -78,13 +80,27 @@ const RUNS = 200
 
 defineConformance({ describe, it }, { name: 'knowledge on memory', cases: knowledgeCases, harness: memory() })
 defineConformance({ describe, it }, { name: 'knowledge on sqlite', cases: knowledgeCases, harness: sqlite() })
-defineConformance(
-  { describe, it },
-  { name: 'knowledge on a backend that can do little', cases: knowledgeCases, harness: memory(modest), views: ['default'] },
-)
+describe('knowledge backends that can do less and say so', () => {
+  for (const wrap of [modest, flat, lagging]) {
+    it(`${wrap.name}: passes`, async () => {
+      const report = await runConformance({ cases: knowledgeCases, harness: memory(wrap), concurrency: 24 })
+      expect(report.failed, formatReport(report)).toBe(0)
+    })
+  }
+
+  it('leave no case out: each of them runs somewhere', async () => {
+    const reports = await Promise.all(
+      [asItIs, modest, flat].map((wrap) => runConformance({ cases: knowledgeCases, harness: memory(wrap), concurrency: 24 })),
+    )
+    const ran = new Set(
+      reports.flatMap(({ results }) => results.filter(({ status }) => status !== 'not-run').map(({ id }) => id)),
+    )
+    expect(knowledgeCases.map(({ id }) => id).filter((id) => !ran.has(id))).toEqual([])
+  })
+})
 
 describe('knowledge against a model', () => {
-  const harnesses = { memory: () => memory(), sqlite, modest: () => memory(modest) }
+  const harnesses = { memory: () => memory(), sqlite, modest: () => memory(modest), flat: () => memory(flat) }
   for (const [name, harness] of Object.entries(harnesses)) {
     it(`${name}: random programs give what a list of documents gives`, () => knowledgeProperty(harness(), { runs: RUNS }))
     it(`${name}: random filters match what mingo matches`, () => filterProperty(harness(), { runs: RUNS }))

@@ -1,26 +1,16 @@
 /** `holdfast backends`: every name that the registries know, derived from them. */
-import {
-  CONVERSATION_STORES,
-  discoveryProblems,
-  KINDS,
-  KNOWLEDGE_STORES,
-  STATE_STORES,
-  type BackendInfo,
-  type Kind,
-  type Origin,
-} from '../../index.ts'
-import { useAppRoot } from '../globals.ts'
+import { discoveryProblems, KINDS, type BackendInfo, type Kind, type Origin } from '../../index.ts'
+import { useAppRoot, type GlobalOptions } from '../globals.ts'
+import { openRegistered, opensInMemory, REGISTRIES, type AnyStore } from '../registered.ts'
 import { out, printable, printJson, styled, table } from '../terminal.ts'
 
-export interface BackendsOptions {
+export interface BackendsOptions extends GlobalOptions {
   readonly kind?: Kind
   readonly json?: boolean
 }
 
 /** What the registry knows, and the capabilities where they are known without a connection. */
 type Listed = BackendInfo & { readonly capabilities: object | null }
-
-const REGISTRIES = { conversation: CONVERSATION_STORES, knowledge: KNOWLEDGE_STORES, state: STATE_STORES }
 
 export async function backends(options: BackendsOptions): Promise<number> {
   const appRoot = useAppRoot()
@@ -32,7 +22,11 @@ export async function backends(options: BackendsOptions): Promise<number> {
     printJson({ appRoot, backends: listed, problems })
     return 0
   }
-  for (const kind of kinds) printKind(kind, listed.filter((info) => info.kind === kind))
+  for (const kind of kinds)
+    printKind(
+      kind,
+      listed.filter((info) => info.kind === kind),
+    )
   for (const { package: name, problem } of problems) out(`${styled('yellow', 'problem')}  ${printable(`${name}: ${problem}`)}\n`)
   return 0
 }
@@ -40,20 +34,26 @@ export async function backends(options: BackendsOptions): Promise<number> {
 /** Those of the backends that live in this process are read off an instance in memory. No package's code runs for a list. */
 async function capabilitiesOf({ kind, name, origin, available, client }: BackendInfo): Promise<object | null> {
   if (origin !== 'built-in' || !available || client !== undefined) return null
-  const { opensInMemory } = await import('./conform-target.ts')
-  const open = (options: object): ReturnType<(typeof REGISTRIES)[Kind]['create']> => REGISTRIES[kind].create(name, options as never)
+  const open = (options: object): Promise<AnyStore> => openRegistered(kind, name, options)
   await using store = await open((await opensInMemory(open)) ? { path: ':memory:' } : {})
   return store.capabilities
 }
 
 function printKind(kind: Kind, infos: readonly Listed[]): void {
   out(`${styled('bold', kind)}\n`)
-  const rows = infos.map((info) => [printable(info.name), stateOf(info), originOf(info.origin), clientOf(info), info.aliases.map(printable).join(', ')])
+  const rows = infos.map((info) => [
+    printable(info.name),
+    stateOf(info),
+    originOf(info.origin),
+    clientOf(info),
+    info.aliases.map(printable).join(', '),
+  ])
   out(table([['name', 'status', 'from', 'client', 'aliases'], ...rows], '  '))
   for (const info of infos) {
     if (info.capabilities !== null) out(styled('dim', `  ${info.name}: ${capabilityText(info.capabilities)}\n`))
   }
-  for (const { name, problem } of infos) if (problem !== undefined) out(`  ${styled('red', printable(name))}: ${printable(problem)}\n`)
+  for (const { name, problem } of infos)
+    if (problem !== undefined) out(`  ${styled('red', printable(name))}: ${printable(problem)}\n`)
   out('\n')
 }
 

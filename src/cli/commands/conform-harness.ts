@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import type { Harness } from '../../conformance/index.ts'
 import { HoldfastError } from '../../index.ts'
 import { UsageError } from '../failure.ts'
-import type { AnyStore, Candidate } from './conform-target.ts'
+import type { AnyStore } from '../registered.ts'
+import type { Candidate } from './conform-target.ts'
 
 export interface HarnessOptions {
   readonly options?: string
@@ -17,7 +18,7 @@ export interface CliHarness extends AsyncDisposable {
   readonly harness: Harness<AnyStore>
 }
 
-const PLACEHOLDER = /\{(dir|id)\}/g
+const PLACEHOLDERS = /\{(dir|id)\}/g
 
 /**
  * The module's own harness, or one over its factory: with `{dir}` or `{id}` in the options every case has data of its own, which can
@@ -28,8 +29,7 @@ export async function createHarness(candidate: Candidate, given: HarnessOptions)
     return { harness: candidate.harness, [Symbol.asyncDispose]: async () => undefined }
   }
   const template = given.options === undefined ? await defaultOptions(candidate) : parseOptions(given.options)
-  const isOwn = PLACEHOLDER.test(JSON.stringify(template))
-  PLACEHOLDER.lastIndex = 0
+  const isOwn = JSON.stringify(template).search(PLACEHOLDERS) >= 0
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-conform-'))
   const used = new WeakMap<AnyStore, object>()
   const open = async (): Promise<AnyStore> => {
@@ -39,6 +39,8 @@ export async function createHarness(candidate: Candidate, given: HarnessOptions)
     if (!isOwn) await makeEmpty(store, given.clear === true)
     return store
   }
+  // One that cannot be opened at all is one error, not one for each case.
+  await (await open()).close()
   const reopen = (store: AnyStore): Promise<AnyStore> => candidate.open(used.get(store)!)
   return {
     harness: isOwn || given.clear === true ? { open, reopen } : { open },
@@ -65,8 +67,10 @@ async function fill(template: object, folder: string): Promise<object> {
   const id = randomBytes(8).toString('hex')
   const dir = join(folder, id)
   await mkdir(dir)
-  const replace = (text: string): string => text.replace(PLACEHOLDER, (_, name) => (name === 'dir' ? dir : `t${id}`))
-  return JSON.parse(JSON.stringify(template), (_, value: unknown) => (typeof value === 'string' ? replace(value) : value)) as object
+  const replace = (text: string): string => text.replace(PLACEHOLDERS, (_, name) => (name === 'dir' ? dir : `t${id}`))
+  return JSON.parse(JSON.stringify(template), (_, value: unknown) =>
+    typeof value === 'string' ? replace(value) : value,
+  ) as object
 }
 
 async function makeEmpty(store: AnyStore, mayClear: boolean): Promise<void> {

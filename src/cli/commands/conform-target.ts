@@ -3,24 +3,11 @@ import { access } from 'node:fs/promises'
 import { basename, extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { conversationCases, knowledgeCases, stateCases, type ConformanceCase, type Harness } from '../../conformance/index.ts'
-import {
-  CONVERSATION_STORES,
-  HoldfastError,
-  isHoldfastError,
-  KNOWLEDGE_STORES,
-  STATE_STORES,
-  StoreRegistry,
-  type BackendFactory,
-  type ConversationStore,
-  type Kind,
-  type KnowledgeStore,
-  type StateStore,
-} from '../../index.ts'
+import { HoldfastError, StoreRegistry, type BackendFactory, type Kind } from '../../index.ts'
+import { openRegistered, opensInMemory, REGISTRIES, type AnyStore } from '../registered.ts'
 
-export type AnyStore = ConversationStore | KnowledgeStore | StateStore
 export type StoreCase = ConformanceCase<AnyStore>
 
-const REGISTRIES = { conversation: CONVERSATION_STORES, knowledge: KNOWLEDGE_STORES, state: STATE_STORES }
 const CASES = { conversation: conversationCases, knowledge: knowledgeCases, state: stateCases }
 
 /** A case works on stores of its own kind, and gets no others. */
@@ -60,26 +47,16 @@ function splitAtHash(text: string): [string, string | undefined] {
 }
 
 function registered(kind: Kind, name: string): Candidate {
-  const registry = REGISTRIES[kind]
-  const open = (options: object): Promise<AnyStore> => registry.create(name, options as never)
-  const info = registry.describe().find((info) => info.name === name.toLowerCase() || info.aliases.includes(name.toLowerCase()))
+  const open = (options: object): Promise<AnyStore> => openRegistered(kind, name, options)
+  const info = REGISTRIES[kind]
+    .describe()
+    .find((info) => info.name === name.toLowerCase() || info.aliases.includes(name.toLowerCase()))
   return {
     kind,
     open,
     harness: undefined,
     // Only a built-in one checks its options for certain, and so refuses a path that it would not use.
     takesPath: async () => info?.origin === 'built-in' && (await opensInMemory(open)),
-  }
-}
-
-/** Every file-based backend takes `:memory:`; one that knows no path says so before it opens anything. */
-export async function opensInMemory(open: (options: object) => Promise<AnyStore>): Promise<boolean> {
-  try {
-    await using _store = await open({ path: ':memory:' })
-    return true
-  } catch (error) {
-    if (isHoldfastError(error, 'INVALID_OPTIONS')) return false
-    throw error
   }
 }
 
@@ -91,7 +68,9 @@ async function importModule(file: string): Promise<Record<string, unknown>> {
   try {
     return (await import(url.href)) as Record<string, unknown>
   } catch (cause) {
-    throw new HoldfastError('INVALID_BACKEND', `the module ${url.pathname} cannot be loaded: ${(cause as Error).message}`, { cause })
+    throw new HoldfastError('INVALID_BACKEND', `the module ${url.pathname} cannot be loaded: ${(cause as Error).message}`, {
+      cause,
+    })
   }
 }
 
@@ -110,5 +89,8 @@ function pickFactory(
   if (chosen !== undefined && functions.includes(chosen)) return module[chosen] as BackendFactory<object, unknown>
   if (optional && name === undefined) return undefined
   const there = functions.length === 0 ? 'it exports no function' : `it exports ${functions.join(', ')}`
-  throw new HoldfastError('INVALID_BACKEND', `${backend} has no factory ${name ?? 'that is certain'}: ${there}; name one as ./module.ts#name`)
+  throw new HoldfastError(
+    'INVALID_BACKEND',
+    `${backend} has no factory ${name ?? 'that is certain'}: ${there}; name one as ./module.ts#name`,
+  )
 }

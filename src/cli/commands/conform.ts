@@ -1,13 +1,13 @@
 /** `holdfast conform`: the conformance suite against a backend that is being written, or one that is installed. */
 import { formatReport, reportToJson, runConformance, type ConformanceReport, type View } from '../../conformance/index.ts'
-import { HoldfastError, KINDS, type Kind } from '../../index.ts'
+import { HoldfastError, type Kind } from '../../index.ts'
 import { EXIT } from '../failure.ts'
-import { useAppRoot } from '../globals.ts'
+import { useAppRoot, type GlobalOptions } from '../globals.ts'
 import { out, printable, printJson, progress } from '../terminal.ts'
 import { createHarness } from './conform-harness.ts'
 import { casesOf, loadCandidate } from './conform-target.ts'
 
-export interface ConformOptions {
+export interface ConformOptions extends GlobalOptions {
   readonly kind: Kind
   /** A registered name, or a module: `./my.ts`, `./my.ts#createState`. */
   readonly backend: string
@@ -56,12 +56,10 @@ function matches(id: string, globs: readonly string[] | undefined): boolean {
 }
 
 function toExpression(glob: string): RegExp {
-  const pattern = glob.replace(/\/$/, '').replace(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.')
+  const pattern = glob
+    .replace(/\/$/, '')
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replaceAll('*', '.*')
+    .replaceAll('?', '.')
   return new RegExp(`^${pattern}(?:/.*)?$`, 'u')
-}
-
-export function checkKind(value: string): Kind {
-  const kind = KINDS.find((name) => name === value)
-  if (kind === undefined) throw new HoldfastError('INVALID_ARGUMENT', `the kind must be one of ${KINDS.join(', ')}`)
-  return kind
 }

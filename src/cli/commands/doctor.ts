@@ -1,5 +1,7 @@
 /** `holdfast doctor`: what is configured, where each setting comes from, and whether it works. */
 import {
+  ERROR_CODES,
+  HoldfastError,
   isHoldfastError,
   KINDS,
   openConversation,
@@ -28,13 +30,27 @@ interface StoreCheck {
   readonly ok: boolean
   readonly backend?: string
   readonly durationMs: number
-  readonly error?: { readonly code: string; readonly message: string }
+  readonly error?: Fault
+}
+
+interface Fault {
+  readonly code: string
+  readonly message: string
+  readonly remedy: string
 }
 
 const OPEN = { conversation: openConversation, knowledge: openKnowledge, state: openState }
 
 export async function doctor(options: DoctorOptions): Promise<number> {
-  const settings = await settingsOf(options)
+  let settings: ResolvedSettings
+  try {
+    settings = await settingsOf(options)
+  } catch (error) {
+    // A program that asked for JSON gets it, also where nothing could be settled.
+    if (options.json !== true) throw error
+    printJson({ ok: false, error: faultOf(error) })
+    return EXIT.failure
+  }
   const stores = await Promise.all(KINDS.map((kind) => check(kind, settings, options.timeout)))
   const ok = stores.every((store) => store.ok)
   const { file = null, dir, workspace } = settings
@@ -52,10 +68,14 @@ async function check(kind: Kind, settings: ResolvedSettings, timeout: number): P
     const backend = await within(timeout, openAndPing(kind, settings))
     return { ...base, ok: true, backend, durationMs: elapsed() }
   } catch (error) {
-    const message = redact(error instanceof Error ? error.message : String(error))
-    const code = isHoldfastError(error) ? error.code : 'UNEXPECTED'
-    return { ...base, ok: false, durationMs: elapsed(), error: { code, message } }
+    return { ...base, ok: false, durationMs: elapsed(), error: faultOf(error) }
   }
+}
+
+function faultOf(error: unknown): Fault {
+  const message = redact(error instanceof Error ? error.message : String(error))
+  if (isHoldfastError(error)) return { code: error.code, message, remedy: ERROR_CODES[error.code].remedy }
+  return { code: 'UNEXPECTED', message, remedy: 'Run it again with --debug, and report it.' }
 }
 
 async function openAndPing(kind: Kind, settings: ResolvedSettings): Promise<string> {
@@ -64,11 +84,9 @@ async function openAndPing(kind: Kind, settings: ResolvedSettings): Promise<stri
   return store.backend
 }
 
-class Late extends Error {}
-
 async function within<T>(timeout: number, work: Promise<T>): Promise<T> {
   const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new Late(`no answer within ${timeout} ms`)), timeout)
+  const timer = setTimeout(() => late.reject(new HoldfastError('TIMEOUT', `no answer within ${timeout} ms`)), timeout)
   try {
     return await Promise.race([work, late.promise])
   } finally {
@@ -103,7 +121,12 @@ function print({ node, appRoot, file, dir, workspace }: About, stores: readonly 
   out('\n')
   for (const { kind, setting, source, ok, durationMs, error } of stores) {
     out(`${ok ? styled('green', 'ok  ') : styled('red', 'FAIL')}  ${kind.padEnd(13)} ${printable(setting)}\n`)
-    out(styled('dim', `      from ${source === 'argument' ? 'the command line' : source === 'file' ? 'the config file' : source}, ${durationMs} ms\n`))
-    if (error !== undefined) out(`      ${error.code}: ${printable(error.message)}\n`)
+    out(
+      styled(
+        'dim',
+        `      from ${source === 'argument' ? 'the command line' : source === 'file' ? 'the config file' : source}, ${durationMs} ms\n`,
+      ),
+    )
+    if (error !== undefined) out(`      error ${error.code}: ${printable(error.message)}\n      ${error.remedy}\n`)
   }
 }

@@ -3,10 +3,10 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { relative, resolve } from 'node:path'
 import { syncModule } from '../../index.ts'
 import { complain, EXIT } from '../failure.ts'
-import { useAppRoot } from '../globals.ts'
+import { useAppRoot, type GlobalOptions } from '../globals.ts'
 import { out, printable } from '../terminal.ts'
 
-export interface SyncCommandOptions {
+export interface SyncCommandOptions extends GlobalOptions {
   /** Where to write the module; `-` for standard output. */
   readonly out: string
   /** Write nothing, and fail where the file is not what it would be. */

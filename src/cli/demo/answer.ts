@@ -23,7 +23,7 @@ export const NO_ANSWER = 'The documents say nothing about that.'
 /** Characters that an answer may have before no further sentence is added. */
 const ANSWER_CHARS = 240
 /** The share of what a question asks (by weight of its words) that a passage must speak of. */
-const LEAST_COVERAGE = 0.4
+const LEAST_COVERAGE = 0.3
 
 /**
  * The sentences that answer best. `lexicalOnly`: a passage counts only where it uses enough of the question's words; with a semantic
@@ -45,17 +45,20 @@ interface Candidate {
   readonly rating: number
 }
 
-/** Every sentence of a passage with those that follow it in its paragraph. A passage that answers as a whole lifts all of them. */
+/**
+ * Every sentence of a passage with those that follow it in its paragraph. What lifts all of them: a heading that is what was asked, and
+ * a passage that answers as a whole. Among equals the first sentence of a section introduces it.
+ */
 function rate(passage: Found, passageCoverage: number, asked: ReadonlySet<string>, weigh: Weigh): Candidate[] {
-  const heading = coverage(passage.trail, asked, weigh)
-  return toBlocks(passage.content.split('\n')).flatMap((block) => {
-    const sentences = toSentences(block)
-    return sentences.map((sentence, i) => ({
+  const heading = coverage(passage.heading, asked, weigh)
+  const base = passageCoverage + heading + passage.score / 2 - (isCode(passage.content) ? 0.7 : 0)
+  return toUnits(passage.content).flatMap((sentences, u) =>
+    sentences.map((sentence, i) => ({
       passage,
       text: withNext(sentences, i),
-      rating: coverage(sentence, asked, weigh) + passageCoverage + heading / 2 + passage.score / 2 - (isCode(block) ? 0.5 : 0),
-    }))
-  })
+      rating: base + coverage(sentence, asked, weigh) + 0.3 / (1 + u + i),
+    })),
+  )
 }
 
 /** How much of what is asked the text speaks of, 0–1. */
@@ -73,17 +76,24 @@ function coverage(text: string, asked: ReadonlySet<string>, weigh: Weigh): numbe
 
 const segmenter = new Intl.Segmenter('en', { granularity: 'sentence' })
 
-/** A list item, table row or line of code is a sentence of its own. */
-function toSentences(block: string): string[] {
-  if (isCode(block)) return block.split('\n').filter((line) => !/^\s*(?:`{3,}|~{3,})/.test(line))
-  const units = block.split(/\n(?=\s*(?:[-*+|>]|\d+[.)])\s)/)
-  return units
-    .flatMap((unit) => [...segmenter.segment(unit.replace(/\s+/g, ' '))].map(({ segment }) => segment.trim()))
-    .filter((sentence) => /[\p{L}\p{N}]/u.test(sentence))
+/** The sentences of each paragraph, list item and table row. Code is no answer, unless there is nothing else: then each line is one. */
+function toUnits(content: string): string[][] {
+  const blocks = toBlocks(content.split('\n')).filter((block) => !block.startsWith('<!--'))
+  const prose = blocks.filter((block) => !isCode(block))
+  if (prose.length === 0) return blocks.flatMap((block) => block.split('\n').slice(1, -1)).map((line) => [line])
+  return prose.flatMap((block) => block.split(/\n(?=\s*(?:[-*+|>]|\d+[.)])\s)/)).map(toSentences)
 }
 
 function isCode(block: string): boolean {
   return /^ {0,3}(?:`{3,}|~{3,})/.test(block)
+}
+
+function toSentences(unit: string): string[] {
+  const text = unit
+    .trim()
+    .replace(/^(?:[-*+>]|\d+[.)])\s+/, '')
+    .replace(/\s+/g, ' ')
+  return [...segmenter.segment(text)].map(({ segment }) => segment.trim()).filter((sentence) => /\p{L}/u.test(sentence))
 }
 
 function withNext(sentences: readonly string[], start: number): string {

@@ -12,8 +12,8 @@ export type Weigh = (term: string) => number
 // Question words and the commonest function words: rare ones among them would otherwise seem to be what a question is about.
 const STOP_WORDS = new Set(
   `a about all also an and any are as at be been but by can could did do does for from had has have how i if in into is it its may me my
-  no not of on one or our over shall should so some such tell than that the their them then there these they this to up us was we were
-  what when where which while who whom whose why will with would you your`.split(/\s+/),
+  no not of on one or our over shall should so some such tell than that the their them then there these they this to under up us was we were
+  what when where which while who whom whose why will with work would you your`.split(/\s+/),
 )
 
 // Scripts without spaces between words: there a character counts as a word, and pairs of them do the work.
@@ -27,7 +27,10 @@ export function terms(text: string): string[] {
 
 function stem(word: string): string {
   if (word.length < 5) return word.length === 4 && word.endsWith('s') && !word.endsWith('ss') ? word.slice(0, -1) : word
-  return word.replace(/ies$/, 'y').replace(/(?:ing|ed|(?<=[sxz]|ch|sh)es|(?<!s)s)$/, '').replace(/(?<=..)e$/, '')
+  return word
+    .replace(/ies$/, 'y')
+    .replace(/(?:ing|ed|(?<=[sxz]|ch|sh)es|(?<!s)s)$/, '')
+    .replace(/(?<=..)e$/, '')
 }
 
 /** Words and pairs of neighbours. */
@@ -49,10 +52,10 @@ export function embed(text: string, weigh: Weigh = () => 1): Float32Array {
   return norm === 0 ? vector : vector.map((value) => value / norm)
 }
 
-/** Weights from how many of the texts use a feature: ln(1 + n / uses), and the most for one that none uses. */
+/** Weights from how many of the texts use a feature: ln(1 + n / uses); one that none uses counts as used once. */
 export function weighBy(texts: readonly string[]): Weigh {
   const uses = countOf(texts.flatMap((text) => [...new Set(features(text))]))
-  return (feature) => Math.log(1 + texts.length / (uses.get(feature) ?? 0.5))
+  return (feature) => Math.log(1 + texts.length / (uses.get(feature) ?? 1))
 }
 
 function countOf(items: readonly string[]): Map<string, number> {

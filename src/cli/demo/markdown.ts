@@ -115,13 +115,24 @@ export function toBlocks(lines: readonly string[]): string[] {
   return blocks.filter((block) => block.length > 0).map((block) => block.join('\n'))
 }
 
+/** Every piece of a code block is a code block again. */
 function splitLong(block: string): string[] {
   if (block.length <= PASSAGE_CHARS) return [block]
-  const pieces: string[] = ['']
-  for (const line of block.split('\n').flatMap(splitLine)) {
-    const last = pieces.at(-1)!
-    if (last !== '' && last.length + line.length >= PASSAGE_CHARS) pieces.push(line)
-    else pieces[pieces.length - 1] = last === '' ? line : `${last}\n${line}`
+  const fence = FENCE.exec(block)?.[1]
+  const lines = block.split('\n')
+  if (fence === undefined) return joinLines(lines)
+  const isClosed = lines.at(-1)!.trim().startsWith(fence)
+  const pieces = joinLines(isClosed ? lines.slice(1, -1) : lines.slice(1))
+  return pieces.map((piece) => `${lines[0]!}\n${piece}\n${fence}`)
+}
+
+/** Lines together up to the size of a passage. */
+function joinLines(lines: readonly string[]): string[] {
+  const pieces: string[] = []
+  for (const line of lines.flatMap(splitLine)) {
+    const last = pieces.at(-1)
+    if (last === undefined || last.length + line.length >= PASSAGE_CHARS) pieces.push(line)
+    else pieces[pieces.length - 1] = `${last}\n${line}`
   }
   return pieces
 }

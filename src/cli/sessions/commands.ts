@@ -85,7 +85,11 @@ export function search(words: readonly string[], options: SearchOptions): Promis
     const messages = await store.searchMessages({ text: words.join(' '), userId, sessionId, limit })
     if (options.json === true) return printItems(messages)
     if (messages.length === 0) return out('No messages.\n')
-    const rows = messages.map(({ sessionId, seq, role, content }) => [`${printable(sessionId)} #${seq}`, printable(role), clip(printable(content ?? ''), 100)])
+    const rows = messages.map(({ sessionId, seq, role, content }) => [
+      `${printable(sessionId)} #${seq}`,
+      printable(role),
+      clip(printable(content ?? ''), 100),
+    ])
     out(table(rows))
   })
 }
@@ -102,7 +106,9 @@ export function exportCommand(ids: readonly string[], options: ExportCommandOpti
   return withStore(options, async (store) => {
     const counts = await exportSessions(store, { ids: all ? undefined : ids, userId: options.user, out: options.out })
     if (options.out === '-') return
-    out(`exported ${plural(counts.sessions, 'session')} with ${plural(counts.messages, 'message')} to ${printable(options.out)}\n`)
+    out(
+      `exported ${plural(counts.sessions, 'session')} with ${plural(counts.messages, 'message')} to ${printable(options.out)}\n`,
+    )
   })
 }
 
@@ -125,7 +131,8 @@ export function importCommand(file: string, options: ImportCommandOptions): Prom
 }
 
 function summary({ sessions, messages, skipped }: ImportResult): string {
-  const skippedToo = skipped === 0 ? '' : `; skipped ${plural(skipped, 'session')} that ${skipped === 1 ? 'is' : 'are'} there already`
+  const skippedToo =
+    skipped === 0 ? '' : `; skipped ${plural(skipped, 'session')} that ${skipped === 1 ? 'is' : 'are'} there already`
   return `imported ${plural(sessions, 'session')} with ${plural(messages, 'message')}${skippedToo}`
 }
 
@@ -138,8 +145,12 @@ function reportProblems(problems: readonly Problem[]): void {
   const more = problems.length - SHOWN_PROBLEMS
   if (more > 0) process.stderr.write(`and ${plural(more, 'more problem')}\n`)
   const conflicts = problems.some(({ code }) => code === 'CONFLICT')
-  if (conflicts) process.stderr.write('  Sessions that are there were left as they are: --skip-existing passes over them, --new-ids imports copies.\n')
-  if (problems.some(({ code }) => code === 'CORRUPT')) process.stderr.write('  Correct or export again what these lines hold; all other sessions were imported whole.\n')
+  if (conflicts)
+    process.stderr.write(
+      '  Sessions that are there were left as they are: --skip-existing passes over them, --new-ids imports copies.\n',
+    )
+  if (problems.some(({ code }) => code === 'CORRUPT'))
+    process.stderr.write('  Correct or export again what these lines hold; all other sessions were imported whole.\n')
 }
 
 export interface ForkOptions extends GlobalOptions {
@@ -152,7 +163,11 @@ export interface ForkOptions extends GlobalOptions {
 export function fork(id: string, options: ForkOptions): Promise<number> {
   return withStore(options, async (store) => {
     const session = await store.forkSession(id, { atSeq: options.at, newId: options.id, name: options.name })
-    out(options.json === true ? `${line(session)}\n` : `forked ${printable(id)} at message ${session.lastSeq} as ${printable(session.id)}\n`)
+    out(
+      options.json === true
+        ? `${line(session)}\n`
+        : `forked ${printable(id)} at message ${session.lastSeq} as ${printable(session.id)}\n`,
+    )
   })
 }
 

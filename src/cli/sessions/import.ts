@@ -48,20 +48,21 @@ const CONCURRENCY = 16
 export async function importSessions(store: ConversationStore, options: ImportOptions): Promise<ImportResult> {
   const result: ImportResult = { sessions: 0, messages: 0, skipped: 0, problems: [], ids: [] }
   const bar = progress()
-  const underway = new Set<Promise<void>>()
   const report = (line: number, reason: string): void => void result.problems.push({ line, code: 'CORRUPT', reason })
-  try {
-    for await (const group of readSessions(readLines(openInput(options.file)), report)) {
-      const work = restore(store, group, options, result).finally(() => underway.delete(work))
-      underway.add(work)
-      if (underway.size >= CONCURRENCY) await Promise.race(underway)
-      bar.show(`imported ${plural(result.sessions, 'session')}, ${plural(result.messages, 'message')}`)
-    }
-    await Promise.all(underway)
-  } finally {
-    await Promise.allSettled(underway)
-    bar.end()
+  const underway = new Set<Promise<void>>()
+  const failures: unknown[] = []
+  for await (const group of readSessions(readLines(openInput(options.file)), report)) {
+    const work = restore(store, group, options, result)
+      .catch((error: unknown) => void failures.push(error))
+      .finally(() => underway.delete(work))
+    underway.add(work)
+    if (underway.size >= CONCURRENCY) await Promise.race(underway)
+    if (failures.length > 0) break
+    bar.show(`imported ${plural(result.sessions, 'session')}, ${plural(result.messages, 'message')}`)
   }
+  await Promise.all(underway)
+  bar.end()
+  if (failures.length > 0) throw failures[0]
   result.problems.sort((a, b) => a.line - b.line)
   return result
 }
@@ -89,7 +90,8 @@ function problemOf(error: unknown, { session, line, lines }: Group): Problem {
   if (isHoldfastError(error, 'CONFLICT')) {
     return { line, code: 'CONFLICT', reason: `the session ${JSON.stringify(session.id)} is there already` }
   }
-  const isFault = error instanceof TypeError || isHoldfastError(error, 'INVALID_ARGUMENT') || isHoldfastError(error, 'VALUE_TOO_LARGE')
+  const isFault =
+    error instanceof TypeError || isHoldfastError(error, 'INVALID_ARGUMENT') || isHoldfastError(error, 'VALUE_TOO_LARGE')
   if (!isFault) throw error
   const index = /^messages\[(\d+)\]\.?/.exec(error.message)
   const at = index === null ? line : (lines[Number(index[1])] ?? line)
@@ -145,10 +147,11 @@ class Reader {
   }
 
   #accept(line: Line, number: number): Group | undefined {
-    if (line.type === 'header') return this.#begin(number)
+    if (line.type === 'header') this.#begin(number)
     if (this.#place === 'before') throw notAnExport()
     if (this.#place === 'ended') throw new BadLine('it stands behind the end line')
-    if (line.type === 'message') return this.#add(line.message, number)
+    if (line.type === 'message') this.#add(line.message, number)
+    if (line.type === 'header' || line.type === 'message') return undefined
     const complete = this.#complete()
     if (line.type === 'end') this.#end(line.counts, number)
     else this.#group = { session: line.session, line: number, messages: [], lines: [], broken: false }
@@ -157,13 +160,13 @@ class Reader {
   }
 
   /** Files may be joined: each begins with a header of its own. */
-  #begin(number: number): undefined {
+  #begin(number: number): void {
     if (this.#place === 'inside') this.#cutOff(number)
     this.#place = 'inside'
     ;[this.#group, this.#sessions, this.#messages, this.#faults] = [undefined, 0, 0, 0]
   }
 
-  #add(message: Message, number: number): undefined {
+  #add(message: Message, number: number): void {
     this.#messages++
     const group = this.#group
     if (group === undefined || message.sessionId !== group.session.id) return this.#orphan(message, number)
@@ -172,7 +175,7 @@ class Reader {
   }
 
   /** Said once for all the messages of a session. */
-  #orphan({ sessionId }: Message, number: number): undefined {
+  #orphan({ sessionId }: Message, number: number): void {
     if (this.#lost === sessionId) return
     this.#lost = sessionId
     this.#fault(number, 'its session is not the one before it; messages of that session are left out')

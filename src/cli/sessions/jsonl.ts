@@ -78,7 +78,10 @@ function parseObject(text: string): Record<string, unknown> {
 
 function header(version: unknown): Line {
   if (version === VERSION) return { type: 'header' }
-  throw new HoldfastError('UNSUPPORTED', `the file has format version ${String(version)}, and this Holdfast reads ${VERSION}: use a newer Holdfast`)
+  throw new HoldfastError(
+    'UNSUPPORTED',
+    `the file has format version ${String(version)}, and this Holdfast reads ${VERSION}: use a newer Holdfast`,
+  )
 }
 
 /** The fields with their times as dates. An unknown field would be lost, and so is refused; the store checks the others. */

@@ -25,7 +25,8 @@ export async function* readLines(stream: AsyncIterable<Buffer>): AsyncGenerator<
     }
     held.push(chunk.subarray(start))
     heldBytes += chunk.length - start
-    if (heldBytes > MAX_LINE_BYTES) throw new HoldfastError('VALUE_TOO_LARGE', `line ${number} is longer than ${MAX_LINE_BYTES} bytes`)
+    if (heldBytes > MAX_LINE_BYTES)
+      throw new HoldfastError('VALUE_TOO_LARGE', `line ${number} is longer than ${MAX_LINE_BYTES} bytes`)
   }
   if (heldBytes > 0) yield { number, text: decode(held) }
 }

@@ -69,6 +69,19 @@ export const documentCases: readonly KnowledgeCase[] = [
     },
   },
   {
+    id: 'knowledge/document/large',
+    sentence: 'Content of a megabyte and metadata of a quarter, or as much as the declared limits allow, come back whole.',
+    async run({ store }) {
+      const { contentBytes = 2 ** 20, jsonBytes = 2 ** 18 } = store.limits
+      const content = 'x'.repeat(Math.min(contentBytes, 2 ** 20))
+      const metadata = { x: 'x'.repeat(Math.min(jsonBytes, 2 ** 18) - '{"x":""}'.length) }
+      await seed(store, [doc('a', { content }), doc('b', { metadata })])
+      const found = await contents(store)
+      assert.ok(found.get('a')?.content === content, 'the content came back otherwise')
+      assert.ok(found.get('b')?.metadata.x === metadata.x, 'the metadata came back otherwise')
+    },
+  },
+  {
     id: 'knowledge/document/content-hash',
     sentence: 'contentHash is the first 16 hex digits of the SHA-256 of the content.',
     async run({ store }) {

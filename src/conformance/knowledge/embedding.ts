@@ -1,9 +1,10 @@
-/** What the store adds on every backend: embeddings made for the caller, and writes whose answer was lost. */
+/** Stores over the same engine that see it otherwise: with `embed`, over a bad line, or with what they knew a moment ago. */
 import assert from 'node:assert/strict'
 import { HoldfastError } from '../../errors.ts'
 import type { Embed, Embedding, KnowledgeBackend } from '../../knowledge/contract.ts'
 import { KnowledgeStore } from '../../knowledge/store.ts'
-import { assertClose, contents, doc, DOCS, eventually, needs, read, refuses, seed, type KnowledgeCase } from './support.ts'
+import { documentCalls } from './collections.ts'
+import { assertClose, contents, doc, DOCS, eventually, needs, PROBE, read, refuses, seed, type KnowledgeCase } from './support.ts'
 
 /** Three numbers from a text: how often it says `red`, `blue`, and anything at all. */
 const embedColors: Embed = (texts) => texts.map((text) => [text.split('red').length - 1, text.split('blue').length - 1, 0.1])
@@ -156,9 +157,47 @@ export const outcomeCases: readonly KnowledgeCase[] = [
   },
 ]
 
+export const raceCases: readonly KnowledgeCase[] = [
+  {
+    id: 'knowledge/race/deleted',
+    sentence: 'A call that loses a race against deleteCollection is NOT_FOUND, never an empty answer or a write into nowhere.',
+    async run({ store }) {
+      await seed(store, [doc('a')], { fields: { x: 'number' } })
+      const late = await believing(store)
+      await store.deleteCollection(DOCS)
+      for (const [method, call] of documentCalls(late, DOCS)) await refuses('NOT_FOUND', call(), method)
+      assert.deepEqual(await store.listCollections(), [])
+    },
+  },
+  {
+    id: 'knowledge/race/recreated',
+    sentence: 'A call that loses a race against a collection created anew with another dimension is refused, and mixes nothing.',
+    async run({ store }) {
+      await seed(store, [doc('a')])
+      const late = await believing(store)
+      await store.deleteCollection(DOCS)
+      await seed(store, [doc('b', { embedding: [1, 2] })], { dimension: 2 })
+      const refusals = ['CONFLICT', 'NOT_FOUND', 'INVALID_ARGUMENT'] as const
+      await refuses(refusals, late.insert(DOCS, [doc('c')]), 'insert of the former dimension')
+      await refuses(refusals, late.upsert(DOCS, [doc('b')]), 'upsert of the former dimension')
+      await refuses(refusals, late.search(DOCS, { embedding: PROBE }), 'search with the former dimension')
+      const found = await contents(store, DOCS, 2)
+      assert.deepEqual([...found.keys()], ['b'])
+      assert.deepEqual(found.get('b')?.embedding, new Float32Array([1, 2]))
+    },
+  },
+]
+
 /** The same data through a store with, or without, an `embed`. It shares the engine, which stays open. */
 function withEmbed(store: KnowledgeStore, embed: Embed | undefined): KnowledgeStore {
   return new KnowledgeStore(store.core, { name: store.backend, workspace: store.workspaceId, embed })
+}
+
+/** The same data through a store that believes collections to be what they were when it was made. */
+async function believing(store: KnowledgeStore): Promise<KnowledgeStore> {
+  const { backend } = store.core
+  const known = await backend.describeCollection(store.workspaceId, DOCS)
+  return over(store, { describeCollection: () => Promise.resolve(known) })
 }
 
 /** The same data over a line that is cut for the first writes: after the engine got them, or before. */
@@ -171,14 +210,19 @@ function losingAnswers(store: KnowledgeStore, after: number, before = 0): Knowle
     await backend.write(...args)
     if (writes <= after) throw lost()
   }
-  const lossy = new Proxy(backend, {
+  return over(store, { write })
+}
+
+/** The same data through another store, some of whose backend's methods are replaced. */
+function over(store: KnowledgeStore, replaced: Partial<KnowledgeBackend>): KnowledgeStore {
+  const backend = new Proxy(store.core.backend, {
     get(target, property) {
-      if (property === 'write') return write
+      if (Object.hasOwn(replaced, property)) return Reflect.get(replaced, property)
       const member: unknown = Reflect.get(target, property, target)
       return typeof member === 'function' ? member.bind(target) : member
     },
   })
-  return new KnowledgeStore(lossy, { name: store.backend, workspace: store.workspaceId })
+  return new KnowledgeStore(backend, { name: store.backend, workspace: store.workspaceId })
 }
 
 function lost(): HoldfastError {

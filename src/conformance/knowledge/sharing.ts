@@ -39,13 +39,13 @@ export const isolationCases: readonly KnowledgeCase[] = [
   },
   {
     id: 'knowledge/isolation/clear',
-    sentence: 'clear removes every collection of its workspace, and nothing of another.',
+    sentence: 'clear removes every collection of its workspace, says how much that was, and touches nothing of another.',
     async run({ store }) {
       const other = store.workspace('bystander')
       await seed(store, [doc('a')])
       await seed(store, [], {}, 'more')
       await seed(other, [doc('a')])
-      await store.clear()
+      assert.deepEqual(await store.clear(), { collections: 2, documents: store.capabilities.count ? 1 : 0 })
       assert.deepEqual(await store.listCollections(), [])
       await refuses('NOT_FOUND', store.search(DOCS, { embedding: PROBE }), 'search after clear')
       await read(other, 'a')

@@ -21,8 +21,8 @@ export const DOCS = 'docs'
 export const PROBE = [0.9, 0.5, 0.1]
 
 /** How long an `eventual` backend may take to show a write. */
-const SETTLE_MS = 60_000
-const POLL_MS = 250
+const SETTLE_MS = 30_000
+const [FIRST_POLL_MS, LAST_POLL_MS] = [10, 500]
 
 /** A document with this id, unless `extra` says otherwise. */
 export function doc(id: string, extra: Partial<NewDocument> = {}): NewDocument {
@@ -53,13 +53,13 @@ async function settle(store: KnowledgeStore, collection: string, count: number, 
 export async function eventually(store: KnowledgeStore, check: () => Promise<void>): Promise<void> {
   if (store.capabilities.visibility !== 'eventual') return check()
   const deadline = Date.now() + SETTLE_MS
-  for (;;) {
+  for (let pause = FIRST_POLL_MS; ; pause = Math.min(2 * pause, LAST_POLL_MS)) {
     try {
       return await check()
     } catch (error) {
       if (Date.now() > deadline) throw error
     }
-    await sleep(POLL_MS)
+    await sleep(pause)
   }
 }
 

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import type { StateBackend } from '../../state/contract.ts'
 import { inParallel } from '../expect.ts'
 import { NEAR_DUPLICATES } from '../hostile.ts'
-import { SPACE, sorted, textOf, type StateCase } from './support.ts'
+import { SPACE, textOf } from './backend.ts'
+import { sorted, type StateCase } from './support.ts'
 
 export const entryCases: readonly StateCase[] = [
   {

@@ -83,13 +83,13 @@ export const manyCases: readonly StateCase[] = [
     id: 'state/many/beyond-a-batch',
     sentence: 'Many keys in one call work, whatever an engine takes at once.',
     async run({ store }) {
-      const keys = Array.from({ length: 260 }, (_, i) => `k${1_000 + i}`)
+      const keys = Array.from({ length: 130 }, (_, i) => `k${1_000 + i}`)
       await store.setMany(keys.map((key, i): [string, number] => [key, i]))
       assert.deepEqual(
         await store.getMany(keys),
         keys.map((_, i) => i),
       )
-      assert.equal(await store.deleteMany(keys), 260)
+      assert.equal(await store.deleteMany(keys), 130)
       assert.deepEqual(await store.keys(), [])
     },
   },
@@ -110,6 +110,7 @@ export const manyCases: readonly StateCase[] = [
   {
     id: 'state/clear/beyond-a-page',
     sentence: '`clear` goes on beyond one page of keys.',
+    skip: ({ capabilities }) => (capabilities.commitKeys < 10 ? 'a thousand keys would take a thousand commits here' : undefined),
     async run({ store }) {
       await fill(
         store,

@@ -1,7 +1,6 @@
 /** What the state cases share. */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { StateBackend, StateEntry } from '../../state/contract.ts'
 import type { StateStore } from '../../state/store.ts'
 import type { JsonValue } from '../../store/contract.ts'
 import { compareBytes } from '../../store/text.ts'
@@ -9,9 +8,6 @@ import type { ConformanceCase } from '../case.ts'
 import { allPages } from '../expect.ts'
 
 export type StateCase = ConformanceCase<StateStore>
-
-/** The space in which cases talk to the backend itself; no store's keys are in it. */
-export const SPACE = 'conformance'
 
 /** Long enough for any case to end before it. */
 export const LONG_TTL = 600
@@ -31,10 +27,6 @@ export function sameBytes(actual: Uint8Array | undefined, expected: Uint8Array):
 
 export function utf8(text: string): Uint8Array {
   return new TextEncoder().encode(text)
-}
-
-export function textOf(value: string | Uint8Array): string {
-  return typeof value === 'string' ? value : Buffer.from(value).toString()
 }
 
 export function sorted(keys: readonly string[]): string[] {
@@ -71,19 +63,4 @@ export function sameTtl(actual: number | null | undefined, seconds: number, sinc
   const elapsed = (performance.now() - since) / 1_000
   assert.ok(actual <= seconds + CLOCK_ALLOWANCE_S, `a TTL of ${seconds} s has become ${actual} s`)
   assert.ok(actual >= seconds - elapsed - CLOCK_ALLOWANCE_S, `a TTL of ${seconds} s is ${actual} s after ${elapsed} s`)
-}
-
-/** What the backend holds under a key in `SPACE`, as text. */
-export async function contents(backend: StateBackend, key: string): Promise<string | undefined> {
-  const [entry] = await backend.get(SPACE, [key])
-  return entry && textOf(entry.value)
-}
-
-export async function entryOf(backend: StateBackend, key: string): Promise<StateEntry> {
-  const [entry] = await backend.get(SPACE, [key])
-  return entry ?? assert.fail(`there is no key ${JSON.stringify(key)}`)
-}
-
-export async function versionOf(backend: StateBackend, key: string): Promise<string> {
-  return (await entryOf(backend, key)).version
 }

@@ -58,8 +58,8 @@ const CAPABILITIES: KnowledgeCapabilities = {
   visibility: 'immediate',
 }
 
-/** SQLite takes rows of 1,000,000,000 bytes, Node strings of half as many characters. */
-const LIMITS = { contentBytes: 400_000_000, jsonBytes: 400_000_000, dimension: 65_536 } as const
+/** SQLite takes rows of 1,000,000,000 bytes; long before that, one document would hold up the event loop for seconds. */
+const LIMITS = { contentBytes: 100_000_000, jsonBytes: 100_000_000, dimension: 65_536 } as const
 
 export const create = defineBackend<SqliteKnowledgeOptions, KnowledgeBackend>(
   {

@@ -1,7 +1,19 @@
 /** What breaking a state backend, or varying it within the contract, has in common. */
-import type { StateBackend, StateCheck, StateCommit, StateEntry, StateValue } from '../../../src/state/contract.ts'
+import type { StateBackend, StateCheck, StateCommit, StateEntry, StateValue } from '../../../../src/state/contract.ts'
 
 export type Break = (backend: StateBackend) => StateBackend
+
+export interface BrokenState {
+  /** Completes "a backend where …". */
+  readonly name: string
+  /** The case meant for it. */
+  readonly caughtBy: string
+  readonly breaks: Break
+}
+
+export function broken(name: string, caughtBy: string, breaks: Break): BrokenState {
+  return { name, caughtBy, breaks }
+}
 
 /** The backend with some of its methods replaced. */
 export function over(backend: StateBackend, changed: Partial<StateBackend>): StateBackend {
@@ -29,6 +41,11 @@ export function withValues(change: (text: string) => string): Break {
         return entries.map((entry) => (typeof entry?.value === 'string' ? { ...entry, value: change(entry.value) } : entry))
       },
     })
+}
+
+/** Order by UTF-16 units, as JavaScript compares. */
+export function byUnits(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
 }
 
 /** Writes and reads under other names. Listings follow, for their keys are what was written. */
@@ -99,4 +116,9 @@ export function ownVersions(version: (entry: StateEntry, count: number) => strin
       },
     })
   }
+}
+
+/** Changes commits on their way in. */
+export function patchCommit(change: (commit: StateCommit) => StateCommit): Break {
+  return (backend) => over(backend, { commit: (space, commit) => backend.commit(space, change(commit)) })
 }

@@ -1,6 +1,6 @@
 /** A state backend that keeps TTLs itself, over one that knows none, and may forget them in one of its methods. */
-import type { BackendCall } from '../../../src/store/contract.ts'
-import type { StateBackend, StateCommit, StateCommitResult, StateEntry, StateScan } from '../../../src/state/contract.ts'
+import type { BackendCall } from '../../../../src/store/contract.ts'
+import type { StateBackend, StateCommit, StateCommitResult, StateEntry, StateScan } from '../../../../src/state/contract.ts'
 
 /** Which methods notice that a key has expired. Default: all. */
 interface Noticing {
