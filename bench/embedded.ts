@@ -144,24 +144,25 @@ async function state(folder: string): Promise<Prepared> {
   const set = db.prepare('INSERT INTO state VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value')
   const get = db.prepare('SELECT value FROM state WHERE key = ?')
   const scan = db.prepare('SELECT key FROM state WHERE key > ? ORDER BY key LIMIT ?')
-  const value = { text: CONTENT.slice(0, 1000), n: 1 }
+  // Each value differs: SQLite does not even write a row that stays the same.
+  const value = (n: number): { text: string; n: number } => ({ text: CONTENT.slice(0, 1000), n })
   const keys = Array.from({ length: KEYS }, (_, i) => `key-${String(i).padStart(6, '0')}`)
-  transaction(db, () => keys.forEach((key) => set.run(key, JSON.stringify(value))))
-  await store.setMany(keys.map((key) => [key, value] as const))
+  transaction(db, () => keys.forEach((key, i) => set.run(key, JSON.stringify(value(i)))))
+  await store.setMany(keys.map((key, i) => [key, value(i)] as const))
   const pick = (round: number): string => keys[(round * 7919) % KEYS]!
   return {
     comparisons: [
       pair(
         'set 1 KB of JSON',
         500,
-        (n) => set.run(pick(n), JSON.stringify(value)),
-        (n) => store.set(pick(n), value),
+        (n) => set.run(pick(n), JSON.stringify(value(n + 0.5))),
+        (n) => store.set(pick(n), value(n + 0.5)),
       ),
       pair(
         '1,000 concurrent sets',
         15,
-        (n) => transaction(db, () => repeat(1000, (i) => set.run(pick(n + i), JSON.stringify(value)))),
-        (n) => Promise.all(Array.from({ length: 1000 }, (_, i) => store.set(pick(n + i), value))),
+        (n) => transaction(db, () => repeat(1000, (i) => set.run(pick(n + i), JSON.stringify(value(n + i / 7))))),
+        (n) => Promise.all(Array.from({ length: 1000 }, (_, i) => store.set(pick(n + i), value(n + i / 7)))),
       ),
       pair(
         'get 1 KB of JSON',

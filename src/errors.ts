@@ -91,7 +91,8 @@ export const ERROR_CODES = {
 export type ErrorCode = keyof typeof ERROR_CODES
 
 /** The three kinds of store. */
-export type Kind = 'conversation' | 'knowledge' | 'state'
+export const KINDS = ['conversation', 'knowledge', 'state'] as const
+export type Kind = (typeof KINDS)[number]
 
 /**
  * What is known about a write that failed: `not-applied`, it certainly did not happen; `unknown`, it may have happened.

@@ -2,7 +2,7 @@
 import { access, readFile } from 'node:fs/promises'
 import { extname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { HoldfastError, type Kind } from './errors.ts'
+import { HoldfastError, KINDS, type Kind } from './errors.ts'
 import type { Embed } from './knowledge/contract.ts'
 import { nearest, typeName } from './store/text.ts'
 
@@ -26,6 +26,15 @@ export interface Settings {
   readonly embed?: Embed | undefined
 }
 
+/** Where settings are looked for. */
+export interface Place {
+  /** Folder of the application. */
+  readonly root: string
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** The config file, relative to `root`; `false` reads none. Default: `holdfast.config.*` in `root`, where there is one. */
+  readonly config?: string | false | undefined
+}
+
 /** Where a setting came from, for `holdfast doctor` and error messages. */
 export type Source = 'argument' | 'file' | 'environment' | 'default'
 
@@ -47,8 +56,6 @@ export interface ResolvedSettings {
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
-
-export const KINDS = ['conversation', 'knowledge', 'state'] as const satisfies readonly Kind[]
 
 const SETTING_NAMES = [
   'dir',
@@ -74,17 +81,11 @@ export const VARIABLES = {
 /** Read elsewhere; listed so that a misspelling of them is noticed here. */
 const OTHER_VARIABLES = ['HOLDFAST_CONFIG', 'HOLDFAST_APP_ROOT', 'HOLDFAST_REQUIRE']
 
-/**
- * Settles every setting. `config` names the file (relative to `root`), `false` reads none; by default a `holdfast.config.*` in `root`
- * is read where there is one.
- */
-export async function resolveSettings(
-  given: Settings,
-  place: { readonly root: string; readonly env: Environment; readonly config?: string | false | undefined },
-): Promise<ResolvedSettings> {
+/** Settles every setting. */
+export async function resolveSettings(given: Settings, place: Place): Promise<ResolvedSettings> {
   const file = await findConfig(place)
   const layers: [Source, Settings][] = [
-    ['argument', given],
+    ['argument', checkSettings(given, 'arguments')],
     ['file', file === undefined ? {} : checkSettings(await loadConfig(file), file)],
     ['environment', fromEnvironment(place.env)],
   ]
@@ -116,11 +117,7 @@ function embedded(dir: string, kind: Kind, durability: Settings['durability']): 
   return durability === undefined ? { backend: 'sqlite', path } : { backend: 'sqlite', path, durability }
 }
 
-async function findConfig(place: {
-  root: string
-  env: Environment
-  config?: string | false | undefined
-}): Promise<string | undefined> {
+async function findConfig(place: Place): Promise<string | undefined> {
   if (place.config === false) return undefined
   const named = place.config ?? place.env['HOLDFAST_CONFIG']
   if (named !== undefined && named !== '') {

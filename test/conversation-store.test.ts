@@ -54,7 +54,7 @@ function losingAnswers<A extends unknown[], T>(work: (...args: A) => Promise<T>,
 const code = (expected: string, outcome?: Outcome): object =>
   expect.objectContaining(outcome === undefined ? { code: expected } : { code: expected, outcome })
 
-describe('checks', () => {
+describe('checks of values', () => {
   it('names the path of what JSON cannot hold', async () => {
     const store = await open()
     await store.createSession({ id: 's' })
@@ -80,7 +80,9 @@ describe('checks', () => {
     await expect(store.addMessage('s', message)).rejects.toThrow(TypeError)
     expect((await store.getSession('s'))?.lastSeq).toBe(0)
   })
+})
 
+describe('checks of queries', () => {
   it('refuses bounds, limits and orders that mean nothing', async () => {
     const store = await open()
     for (const query of [{ limit: 0 }, { after: -1 }, { before: 1.5 }, { order: 'newest' as never }]) {
@@ -102,7 +104,9 @@ describe('checks', () => {
     await expect(store.searchMessages({ text: 'x', session: 's' } as never)).rejects.toEqual(code('INVALID_ARGUMENT'))
     expect(await store.getSession('s')).toBeDefined()
   })
+})
 
+describe('limits', () => {
   it('keeps to the limits of the backend', async () => {
     const store = await open(() => ({ limits: { contentBytes: 10, jsonBytes: 20, batch: 2 } }))
     const session = await store.createSession({ id: 's' })
@@ -110,7 +114,12 @@ describe('checks', () => {
     const refused = code('VALUE_TOO_LARGE', 'not-applied')
     await expect(store.addMessage('s', { role: 'user', content: 'ééééé\u20ac' })).rejects.toEqual(refused)
     await expect(store.updateSession('s', { state: { key: 'x'.repeat(20) } })).rejects.toEqual(refused)
-    await expect(store.addMessages('s', Array(3).fill({ role: 'user' }))).rejects.toEqual(refused)
+    await expect(
+      store.addMessages(
+        's',
+        [1, 2, 3].map(() => ({ role: 'user' })),
+      ),
+    ).rejects.toEqual(refused)
     await store.updateSession('s', { metadata: { a: 12345 } })
     await expect(store.upsertSession({ id: 's', metadata: { b: 67890 } })).rejects.toEqual(refused)
     expect(await store.getSession('s')).toMatchObject({ lastSeq: 1, state: session.state, metadata: { a: 12345 } })
@@ -131,7 +140,9 @@ describe('checks', () => {
     expect(sizes).toEqual([2, 2, 1])
     expect((await store.getMessages('s')).map(({ id }) => id)).toEqual(['e'])
   })
+})
 
+describe('cursors', () => {
   it('refuses a cursor of another order, and a forged one', async () => {
     const store = await open()
     for (const id of 'abc') await store.createSession({ id })
@@ -207,7 +218,9 @@ describe('a lost answer', () => {
     await expect(store.addMessage('t', { role: 'user' }, { expectedSeq: 2 })).rejects.toEqual(code('CONFLICT', 'unknown'))
     expect(attempts).toBe(2)
   })
+})
 
+describe('an outage', () => {
   it('never repeats a write that may have happened', async () => {
     let calls = 0
     const store = await open(() => ({
@@ -231,7 +244,7 @@ describe('a lost answer', () => {
     expect(await store.deleteMessages('s', ['m'])).toBe(1)
   })
 
-  it('an earlier attempt that may have been applied keeps the outcome open', async () => {
+  it('leaves the outcome open when an earlier attempt may have been applied', async () => {
     let calls = 0
     const store = await open(() => ({ createSession: () => Promise.reject(calls++ === 0 ? outage() : outage('not-applied')) }))
     await expect(store.createSession()).rejects.toEqual(code('UNAVAILABLE', 'unknown'))
@@ -257,7 +270,7 @@ describe('upsertSession', () => {
   })
 })
 
-describe('whole sessions', () => {
+describe('restore and fork', () => {
   it('restore refuses what no export can hold', async () => {
     const store = await open()
     const session: Session = { ...(await store.createSession({ id: 'a' })), id: 'b', lastSeq: 2 }
@@ -291,7 +304,9 @@ describe('whole sessions', () => {
     expect((await other.getMessages('f')).map(({ seq }) => seq)).toEqual([1])
     await expect(store.forkSession('s', { atSeq: 99 })).rejects.toEqual(code('INVALID_ARGUMENT'))
   })
+})
 
+describe('deleting many', () => {
   it('prunes over many pages, and spares a session that is touched meanwhile', async () => {
     const backend = await memory()
     const other = over(backend, () => ({}))

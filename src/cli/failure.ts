@@ -1,6 +1,6 @@
 /** How a command says that it failed: a code, what happened, what to do; exit code 1, or 2 for wrong usage. */
 import { CommanderError } from 'commander'
-import { ERROR_CODES, HoldfastError, isHoldfastError, redact } from '../index.ts'
+import type { HoldfastError } from '../index.ts'
 import { printable } from './terminal.ts'
 
 export const EXIT = { ok: 0, failure: 1, usage: 2 } as const
@@ -9,26 +9,29 @@ export const EXIT = { ok: 0, failure: 1, usage: 2 } as const
 export class UsageError extends Error {}
 
 /** Writes an error to stderr and returns the exit code that belongs to it. */
-export function reportFailure(error: unknown, debug: boolean): number {
+export async function reportFailure(error: unknown, debug: boolean): Promise<number> {
+  // Commander has written its own already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
   if (error instanceof UsageError) {
     complain('USAGE', error.message, 'See `holdfast --help`.')
     return EXIT.usage
   }
-  const known = isHoldfastError(error) ? error : fromSystem(error)
-  if (known === undefined) complain('UNEXPECTED', messageOf(error), 'Run it again with --debug for the stack, and report it.')
-  else complain(known.code, known.message, remedyOf(known))
-  if (debug) process.stderr.write(`${stackOf(error)}\n`)
+  // Wrong usage needs no more than commander, and so is answered at once.
+  const { ERROR_CODES, isHoldfastError, redact } = await import('../index.ts')
+  const code = isHoldfastError(error) ? error.code : fileErrorCode(error)
+  if (code === undefined)
+    complain('UNEXPECTED', redact(messageOf(error)), 'Run it again with --debug for the stack, and report it.')
+  else complain(code, redact((error as Error).message), ERROR_CODES[code].remedy + doubt(error as HoldfastError))
+  if (debug) process.stderr.write(`${redact(stackOf(error)).split('\n').map(printable).join('\n')}\n`)
   return EXIT.failure
 }
 
 export function complain(code: string, message: string, remedy: string): void {
-  process.stderr.write(`error ${code}: ${printable(redact(message))}\n  ${printable(remedy)}\n`)
+  process.stderr.write(`error ${code}: ${printable(message)}\n  ${printable(remedy)}\n`)
 }
 
-function remedyOf(error: HoldfastError): string {
-  const { remedy } = ERROR_CODES[error.code]
-  return error.outcome === 'unknown' ? `${remedy} It is not known whether the write happened.` : remedy
+function doubt({ outcome }: HoldfastError): string {
+  return outcome === 'unknown' ? ' It is not known whether the write happened.' : ''
 }
 
 /** Files and folders that the user named. */
@@ -43,10 +46,9 @@ const FILE_ERRORS: Readonly<Record<string, 'NOT_FOUND' | 'PERMISSION_DENIED' | '
   ENOSPC: 'UNAVAILABLE',
 }
 
-function fromSystem(error: unknown): HoldfastError | undefined {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined
-  const code = FILE_ERRORS[error.code]
-  return code === undefined ? undefined : new HoldfastError(code, error.message)
+function fileErrorCode(error: unknown): (typeof FILE_ERRORS)[string] | undefined {
+  const isSystemError = error instanceof Error && 'code' in error && typeof error.code === 'string'
+  return isSystemError ? FILE_ERRORS[error.code as string] : undefined
 }
 
 function messageOf(error: unknown): string {
@@ -56,9 +58,6 @@ function messageOf(error: unknown): string {
 /** Only stacks: other members of foreign errors may hold options, and so secrets. */
 function stackOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  const own = redact(error.stack ?? messageOf(error))
-    .split('\n')
-    .map(printable)
-    .join('\n')
+  const own = error.stack ?? messageOf(error)
   return error.cause === undefined ? own : `${own}\ncaused by ${stackOf(error.cause)}`
 }

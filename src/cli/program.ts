@@ -1,7 +1,7 @@
 /** The commands and their options. What a command does is imported when it is called, so that `--help` and errors are quick. */
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import { readFileSync } from 'node:fs'
-import { KINDS } from '../index.ts'
+import type { Kind } from '../index.ts'
 import type { BackendsOptions } from './commands/backends.ts'
 import type { BackupOptions } from './commands/backup.ts'
 import type { ConformOptions } from './commands/conform.ts'
@@ -20,9 +20,12 @@ export async function main(args: readonly string[]): Promise<number> {
     await createProgram(run).parseAsync(args, { from: 'user' })
     return run.exitCode
   } catch (error) {
-    return reportFailure(error, args.includes('--debug'))
+    return await reportFailure(error, args.includes('--debug'))
   }
 }
+
+/** Written out, because the library is not loaded for a help text. */
+const KINDS = ['conversation', 'knowledge', 'state'] as const satisfies readonly Kind[]
 
 interface Run {
   exitCode: number
@@ -54,7 +57,7 @@ function actionOf(run: Run): Act {
   return (handler) =>
     async function (...given) {
       // Commander gives the arguments, then the command's own options, then the command.
-      run.exitCode = await handler(this.optsWithGlobals() as never, ...(given.slice(0, -2) as never[]))
+      run.exitCode = await handler(this.optsWithGlobals(), ...(given.slice(0, -2) as never[]))
     }
 }
 

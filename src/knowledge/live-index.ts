@@ -10,10 +10,10 @@ import type { ChangeRow, CollectionRow, KnowledgeSql, Position } from './sql.ts'
 /** Rows taken over in one go; between two of them the event loop gets its turn. */
 const CHUNK = 500
 
-/** What is loaded. The scan's values are the numbers of the documents' last changes. */
 export interface Loaded extends Position {
   readonly collection: CollectionRow
-  readonly scan: VectorScan<number>
+  /** Never behind the position; ahead of it once others have loaded more. */
+  readonly scan: VectorScan<undefined>
 }
 
 export class LiveIndex {
@@ -63,7 +63,8 @@ export class LiveIndex {
         throw collectionMissing(this.#name)
       }
       const { collection, isRestart, rows } = changes
-      const scan = isRestart || loaded === undefined ? createScan<number>(collection.dimension, collection.distance) : loaded.scan
+      const scan =
+        isRestart || loaded === undefined ? createScan<undefined>(collection.dimension, collection.distance) : loaded.scan
       for (const row of rows) take(scan, row)
       const seen = rows.length < CHUNK ? collection.change : rows.at(-1)!.change
       loaded = { n: collection.n, floor: collection.floor, seen, collection, scan }
@@ -73,7 +74,7 @@ export class LiveIndex {
   }
 }
 
-function take(scan: VectorScan<number>, { id, change, metadata, embedding }: ChangeRow): void {
+function take(scan: VectorScan<undefined>, { id, metadata, embedding }: ChangeRow): void {
   if (embedding === null || metadata === null) scan.delete(id)
-  else scan.upsert(id, fromBlob(embedding), parseMetadata({ id, metadata }), change)
+  else scan.upsert(id, fromBlob(embedding), parseMetadata({ id, metadata }), undefined)
 }

@@ -109,11 +109,6 @@ export class KnowledgeSql {
     this.listCollections = `${settings} ORDER BY name`
   }
 
-  /** Values: the collection's number, the ids as JSON. */
-  byIds(withEmbeddings: boolean): string {
-    return `SELECT ${columns(withEmbeddings)} FROM ${this.#tables.documents} WHERE collection = ? AND id IN (SELECT value FROM json_each(?))`
-  }
-
   *create(workspace: string, wanted: CollectionRecord): Script<void> {
     const added = yield* changes(
       `INSERT INTO ${this.#tables.collections} (workspace, name, dimension, distance, fields) VALUES (?, ?, ?, ?, ?)
@@ -177,7 +172,14 @@ export class KnowledgeSql {
 
   *get(workspace: string, collection: CollectionRecord, ids: readonly string[], withEmbeddings: boolean): Script<DocumentRow[]> {
     const { n } = yield* this.open(workspace, collection)
-    return yield* rows<DocumentRow>(this.byIds(withEmbeddings), n, JSON.stringify(ids))
+    return yield* this.byIds(n, ids, withEmbeddings)
+  }
+
+  /** In no order. */
+  byIds(n: number, ids: readonly string[], withEmbeddings: boolean): Script<DocumentRow[]> {
+    const sql = `SELECT ${columns(withEmbeddings)} FROM ${this.#tables.documents}
+      WHERE collection = ? AND id IN (SELECT value FROM json_each(?))`
+    return rows<DocumentRow>(sql, n, JSON.stringify(ids))
   }
 
   /** Some documents behind `after`, and where to continue: with a filter there may be more even where fewer than `limit` came. */
@@ -214,20 +216,13 @@ export class KnowledgeSql {
     const collection = yield* this.#find(workspace, name)
     if (collection === undefined) return undefined
     const isRestart = position === undefined || isUseless(position, collection)
-    const from = isRestart ? 0 : position.seen
-    if (from === collection.change) return { collection, isRestart, rows: [] }
-    const { documents, tombstones } = this.#tables
-    const found = yield* rows<ChangeRow>(
-      `SELECT change, id, metadata, embedding FROM ${documents} WHERE collection = ? AND change > ?
-        UNION ALL SELECT change, id, NULL, NULL FROM ${tombstones} WHERE collection = ? AND change > ?
-        ORDER BY change LIMIT ?`,
-      collection.n,
-      from,
-      collection.n,
-      from,
-      limit,
-    )
-    return { collection, isRestart, rows: found }
+    return { collection, isRestart, rows: yield* this.#changes(collection, isRestart ? 0 : position.seen, limit) }
+  }
+
+  /** All changes behind a position; undefined where it is of no use any more. */
+  *missed(workspace: string, collection: CollectionRecord, position: Position): Script<readonly ChangeRow[] | undefined> {
+    const found = yield* this.open(workspace, collection)
+    return isUseless(position, found) ? undefined : yield* this.#changes(found, position.seen, -1)
   }
 
   /** The row of a collection that a call was checked against. */
@@ -244,6 +239,15 @@ export class KnowledgeSql {
       workspace,
       name,
     )
+  }
+
+  *#changes({ n, change }: CollectionRow, from: number, limit: number): Script<readonly ChangeRow[]> {
+    if (from === change) return []
+    const { documents, tombstones } = this.#tables
+    const sql = `SELECT change, id, metadata, embedding FROM ${documents} WHERE collection = ? AND change > ?
+      UNION ALL SELECT change, id, NULL, NULL FROM ${tombstones} WHERE collection = ? AND change > ?
+      ORDER BY change LIMIT ?`
+    return yield* rows<ChangeRow>(sql, n, from, n, from, limit)
   }
 
   *#delete(before: CollectionRow, ids: readonly string[]): Script<number> {

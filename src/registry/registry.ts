@@ -1,5 +1,5 @@
 /** A registry of one kind of store: names in, open stores out. */
-import { HoldfastError, isHoldfastError, type Kind } from '../errors.ts'
+import { HoldfastError, isHoldfastError, KINDS, type Kind } from '../errors.ts'
 import type { BackendFactory, Catalogue, ClientPackage } from '../store/factory.ts'
 import { nearest, typeName } from '../store/text.ts'
 import type { BackendName, CreateOptions } from './backends.ts'
@@ -206,7 +206,6 @@ export class StoreRegistry<K extends Kind> {
   }
 }
 
-const KINDS: readonly Kind[] = ['conversation', 'knowledge', 'state']
 const NOTHING: Discovered = { appRoot: undefined, declarations: [], problems: [] }
 
 const MAX_NAME = 64

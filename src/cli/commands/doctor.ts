@@ -4,9 +4,7 @@ import {
   HoldfastError,
   isHoldfastError,
   KINDS,
-  openConversation,
-  openKnowledge,
-  openState,
+  openStore,
   redact,
   type Kind,
   type ResolvedSettings,
@@ -38,8 +36,6 @@ interface Fault {
   readonly message: string
   readonly remedy: string
 }
-
-const OPEN = { conversation: openConversation, knowledge: openKnowledge, state: openState }
 
 export async function doctor(options: DoctorOptions): Promise<number> {
   let settings: ResolvedSettings
@@ -79,7 +75,7 @@ function faultOf(error: unknown): Fault {
 }
 
 async function openAndPing(kind: Kind, settings: ResolvedSettings): Promise<string> {
-  await using store = await OPEN[kind](settings)
+  await using store = await openStore(kind, settings)
   await store.ping()
   return store.backend
 }

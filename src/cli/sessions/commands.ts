@@ -1,5 +1,5 @@
 /** `holdfast sessions …`: the conversations that are stored, seen from outside. */
-import { HoldfastError, openConversation, type ConversationStore, type Message, type Session } from '../../index.ts'
+import { HoldfastError, openStore, type ConversationStore, type Message, type Session } from '../../index.ts'
 import { complain, EXIT, UsageError } from '../failure.ts'
 import { settingsOf, type GlobalOptions } from '../globals.ts'
 import { clip, out, plural, printable, printableLines, printJson, styled, table } from '../terminal.ts'
@@ -9,7 +9,7 @@ import { line } from './jsonl.ts'
 
 /** Opens the conversation store alone, and closes it whatever happens. */
 async function withStore(options: GlobalOptions, work: (store: ConversationStore) => Promise<number | void>): Promise<number> {
-  await using store = await openConversation(await settingsOf(options))
+  await using store = await openStore('conversation', await settingsOf(options))
   return (await work(store)) ?? EXIT.ok
 }
 

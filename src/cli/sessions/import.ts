@@ -51,17 +51,20 @@ export async function importSessions(store: ConversationStore, options: ImportOp
   const report = (line: number, reason: string): void => void result.problems.push({ line, code: 'CORRUPT', reason })
   const underway = new Set<Promise<void>>()
   const failures: unknown[] = []
-  for await (const group of readSessions(readLines(openInput(options.file)), report)) {
-    const work = restore(store, group, options, result)
-      .catch((error: unknown) => void failures.push(error))
-      .finally(() => underway.delete(work))
-    underway.add(work)
-    if (underway.size >= CONCURRENCY) await Promise.race(underway)
-    if (failures.length > 0) break
-    bar.show(`imported ${plural(result.sessions, 'session')}, ${plural(result.messages, 'message')}`)
+  try {
+    for await (const group of readSessions(readLines(openInput(options.file)), report)) {
+      const work = restore(store, group, options, result)
+        .catch((error: unknown) => void failures.push(error))
+        .finally(() => underway.delete(work))
+      underway.add(work)
+      if (underway.size >= CONCURRENCY) await Promise.race(underway)
+      if (failures.length > 0) break
+      bar.show(`imported ${plural(result.sessions, 'session')}, ${plural(result.messages, 'message')}`)
+    }
+  } finally {
+    await Promise.all(underway)
+    bar.end()
   }
-  await Promise.all(underway)
-  bar.end()
   if (failures.length > 0) throw failures[0]
   result.problems.sort((a, b) => a.line - b.line)
   return result

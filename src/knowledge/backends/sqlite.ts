@@ -2,11 +2,15 @@
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { openSqlite, type SqliteEngine } from '../../engines/sqlite.ts'
+import type { Script } from '../../engines/sql.ts'
 import type { BackendCall } from '../../store/contract.ts'
 import { defineBackend } from '../../store/factory.ts'
 import { fileLocation } from '../../store/location.ts'
+import { compareBytes } from '../../store/text.ts'
+import { fromBlob } from '../blob.ts'
 import type {
   CollectionRecord,
+  Distance,
   DocumentRecord,
   HitRecord,
   KnowledgeBackend,
@@ -18,12 +22,13 @@ import { checkNotRecreated } from '../faults.ts'
 import { matches, type FilterNode } from '../filter.ts'
 import { LiveIndex, type Loaded } from '../live-index.ts'
 import { parseMetadata } from '../records.ts'
-import type { Neighbour } from '../scan.ts'
+import { score } from '../score.ts'
 import {
   KnowledgeSql,
   knowledgeSchema,
   toCollectionRecord,
   toDocumentRecord,
+  type ChangeRow,
   type DocumentRow,
   type SettingsRow,
 } from '../sql.ts'
@@ -45,8 +50,6 @@ export interface SqliteKnowledgeOptions {
 
 const DEFAULT_PATH = join('.holdfast', 'knowledge.db')
 const BACKUP_FILE = 'knowledge.db'
-/** Searches begun anew because their best documents changed meanwhile; after these, changed ones are judged one by one. */
-const MAX_ATTEMPTS = 4
 
 const CAPABILITIES: KnowledgeCapabilities = {
   filter: { exists: true, null: true, arrays: true, nested: true, declared: false },
@@ -204,21 +207,19 @@ class SqliteKnowledge implements KnowledgeBackend {
     }
   }
 
+  /** Exact as of one moment: what changes while the index is scanned is made up for when the documents are read. */
   async search(
     workspace: string,
     collection: CollectionRecord,
     query: SearchRecordQuery,
     call?: BackendCall,
   ): Promise<HitRecord[]> {
-    for (let attempt = 1; ; attempt++) {
-      const { n, scan } = await this.#fresh(workspace, collection)
-      const best = await scan.search(query.embedding, query.limit, query.filter)
-      const isLast = attempt === MAX_ATTEMPTS
-      const found = await this.#rows(n, best, query.withEmbeddings || isLast, call)
-      if (best.every(({ id, value }) => found.get(id)?.change === value)) {
-        return best.map(({ id, score }) => ({ ...toDocumentRecord(found.get(id)!), score }))
-      }
-      if (isLast) return best.flatMap((neighbour) => judged(neighbour, found.get(neighbour.id), query.filter))
+    for (let spare = 0; ; spare = 2 * spare + query.limit) {
+      const loaded = await this.#fresh(workspace, collection)
+      const best = await loaded.scan.search(query.embedding, query.limit + spare, query.filter)
+      const isAll = best.length < query.limit + spare
+      const hits = await this.#engine.read(() => this.#answer(workspace, collection, query, loaded, best, isAll), call)
+      if (hits !== undefined) return hits
       call?.signal?.throwIfAborted()
     }
   }
@@ -245,16 +246,31 @@ class SqliteKnowledge implements KnowledgeBackend {
     return loaded
   }
 
-  async #rows(
-    n: number,
-    best: readonly Neighbour<number>[],
-    withEmbeddings: boolean,
-    call: BackendCall | undefined,
-  ): Promise<Map<string, DocumentRow>> {
-    if (best.length === 0) return new Map()
-    const ids = JSON.stringify(best.map(({ id }) => id))
-    const found = await this.#engine.select<DocumentRow>(this.#sql.byIds(withEmbeddings), [n, ids], call)
-    return new Map(found.map((row) => [row.id, row]))
+  /** Undefined where too few of the best are as they were to be sure of the answer. `isAll`: they are all that matched. */
+  *#answer(
+    workspace: string,
+    collection: CollectionRecord,
+    query: SearchRecordQuery,
+    loaded: Loaded,
+    best: readonly Ranked[],
+    isAll: boolean,
+  ): Script<HitRecord[] | undefined> {
+    const missed = yield* this.#sql.missed(workspace, collection, loaded)
+    if (missed === undefined) return undefined
+    const changed = new Set(missed.map(({ id }) => id))
+    const kept = changed.size === 0 ? best : best.filter(({ id }) => !changed.has(id))
+    if (kept.length < query.limit && !isAll) return undefined
+    const winners = kept
+      .concat(judged(missed, query, collection.distance))
+      .toSorted(byScore)
+      .slice(0, query.limit)
+    const found = yield* this.#sql.byIds(
+      loaded.n,
+      winners.map(({ id }) => id),
+      query.withEmbeddings,
+    )
+    const rows = new Map(found.map((row) => [row.id, row]))
+    return winners.map(({ id, score }) => ({ ...toDocumentRecord(rows.get(id)!), score }))
   }
 
   #key(workspace: string, name: string): string {
@@ -262,11 +278,22 @@ class SqliteKnowledge implements KnowledgeBackend {
   }
 }
 
-/** A hit that may have changed since it was found: gone, no longer matching, or to be scored by what it is now. */
-function judged({ score, value }: Neighbour<number>, now: DocumentRow | undefined, filter: FilterNode | undefined): HitRecord[] {
-  if (now === undefined) return []
-  if (now.change === value) return [{ ...toDocumentRecord(now), score }]
-  return filter === undefined || matches(filter, parseMetadata(now)) ? [toDocumentRecord(now)] : []
+interface Ranked {
+  readonly id: string
+  readonly score: number
+}
+
+/** Those of the changed documents that match. */
+function judged(changes: readonly ChangeRow[], { embedding: query, filter }: SearchRecordQuery, distance: Distance): Ranked[] {
+  return changes.flatMap(({ id, metadata, embedding }) => {
+    if (metadata === null || embedding === null) return []
+    if (filter !== undefined && !matches(filter, parseMetadata({ id, metadata }))) return []
+    return [{ id, score: score(distance, query, fromBlob(embedding)) }]
+  })
+}
+
+function byScore(a: Ranked, b: Ranked): number {
+  return b.score - a.score || compareBytes(a.id, b.id)
 }
 
 function wrongPrefix(prefix: string): string | undefined {
