@@ -116,6 +116,18 @@ describe('query plans', () => {
   })
 })
 
+describe('conflicts', () => {
+  it('say what is taken, in the words of the contract', async () => {
+    const { store } = await openIndexed({})
+    await store.createSession({ id: 's' })
+    await store.addMessage('s', { id: 'm', role: 'user' })
+    await expect(store.createSession({ id: 's' })).rejects.toThrow('the session id "s" is taken')
+    const appending = store.addMessages('s', [{ role: 'user' }, { id: 'm', role: 'user' }])
+    await expect(appending).rejects.toThrow('a message id of this append is taken in session "s"')
+    expect(await store.getSession('s')).toMatchObject({ lastSeq: 1 })
+  })
+})
+
 const TEXTS = ['', '1', 'true', 'null', '[1]', '{"a":1}', '1.0']
 const scalar = oneof(
   constantFrom<string | number | boolean | null>(...TEXTS, 1, 0, -0, true, false, null, 2 ** 53, 2 ** 62, 1e300, 5e-324),

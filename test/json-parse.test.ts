@@ -3,31 +3,11 @@ import { array, assert, constantFrom, property, stringify, tuple, uniqueArray } 
 import { describe, expect, it } from 'vitest'
 import { parseExactly } from '../src/store/parse.ts'
 
-describe('parseExactly', () => {
-  const character = constantFrom(
-    '\\',
-    '\n',
-    '"',
-    'n',
-    'u',
-    '0',
-    'é',
-    '\u{1f600}',
-    '\ud800',
-    '\0',
-    '/',
-    'x',
-    '{',
-    '}',
-    '[',
-    ']',
-    ',',
-    ':',
-    ' ',
-  )
-  const text = array(character, { maxLength: 4 }).map((characters) => characters.join(''))
-  const entries = uniqueArray(tuple(text, text), { maxLength: 4, selector: ([key]) => key })
+const CHARACTERS = [...Array.from('\\\n"nu0é\u{1f600}\0/x{}[],: '), '\ud800']
+const text = array(constantFrom(...CHARACTERS), { maxLength: 4 }).map((characters) => characters.join(''))
+const entries = uniqueArray(tuple(text, text), { maxLength: 4, selector: ([key]) => key })
 
+describe('parseExactly', () => {
   it('reads keys with escapes after any other text', () => {
     assert(
       property(array(entries, { minLength: 2, maxLength: 4 }), (objects) => {
@@ -46,6 +26,15 @@ describe('parseExactly', () => {
       { numRuns: 500 },
     )
   })
+
+  it.each(['\n', '"', '\0', '\ud800', '\nx', 'x"', 'é\n', '\\n'])(
+    'reads the key %j after an object whose key is its raw text',
+    (key) => {
+      const raw = JSON.stringify(key).slice(1, -1).slice(0, key.length)
+      parseExactly(JSON.stringify({ poisoned: 0, [raw]: 0 }))
+      expect(parseExactly(JSON.stringify({ poisoned: 0, [key]: 0 }))).toEqual({ poisoned: 0, [key]: 0 })
+    },
+  )
 
   it('keeps __proto__ a key, and takes white space', () => {
     const read = parseExactly(' { "\\\\" : [ 1 , { } ] , "__proto__" : { "\\n" : -0 } } ') as Record<string, unknown>

@@ -11,6 +11,7 @@ import { LiveIndex } from '../src/knowledge/live-index.ts'
 import { score } from '../src/knowledge/score.ts'
 import { KnowledgeSql, knowledgeSchema, MIN_TOMBSTONES } from '../src/knowledge/sql.ts'
 import { KnowledgeStore } from '../src/knowledge/store.ts'
+import { compareBytes } from '../src/store/text.ts'
 import { run, scratch } from './support.ts'
 
 async function openBackend(options: SqliteKnowledgeOptions): Promise<KnowledgeBackend> {
@@ -45,6 +46,12 @@ function many(from: number, to: number): NewDocument[] {
 async function ids(store: KnowledgeStore): Promise<string[]> {
   const hits = await store.search('c', { embedding: [1, 1], limit: 10_000 })
   return hits.map(({ id }) => id).toSorted()
+}
+
+/** The same numbers in every run. */
+function randomNumbers(seed: number): (below: number) => number {
+  let last = seed
+  return (below) => (last = (last * 48_271) % 2_147_483_647) % below
 }
 
 /** Counts straight from the file. */
@@ -102,8 +109,7 @@ describe('two connections under load', () => {
   it('agree after any mixture of writes', async () => {
     const { a, b } = await two()
     const model = new Map<string, number>()
-    let seed = 1
-    const random = (below: number): number => (seed = (seed * 48_271) % 2_147_483_647) % below
+    const random = randomNumbers(1)
     for (let step = 0; step < 60; step++) {
       const [store, size] = [random(2) === 0 ? a : b, random(300)]
       const chosen = Array.from({ length: size }, () => `d${random(2_500)}`)
@@ -202,6 +208,40 @@ describe('freshness', () => {
     const late = [index.fresh(), index.fresh()]
     expect((await early).seen).toBe(0)
     expect((await Promise.all(late)).map(({ seen }) => seen)).toEqual([1, 1])
+  })
+})
+
+describe('a search while others write', () => {
+  it('the answer is that of one moment, whatever is written in between', async () => {
+    const { a, b, path } = await two()
+    const model = new Map<string, { embedding: number[]; odd: boolean }>()
+    const random = randomNumbers(7)
+    const disturb = async (): Promise<void> => {
+      const chosen = new Set(Array.from({ length: random(30) }, () => `d${random(60)}`))
+      const written = [...chosen].map((id) => doc(id, { embedding: [random(100) + 1, 1], metadata: { odd: random(2) === 1 } }))
+      const gone = Array.from({ length: random(10) }, () => `d${random(60)}`)
+      await a.upsert('c', written)
+      await a.delete('c', { ids: gone })
+      for (const { id, embedding, metadata } of written) {
+        model.set(id!, { embedding: [...embedding!], odd: metadata!.odd === true })
+      }
+      for (const id of gone) model.delete(id)
+    }
+    // The connection that `b` uses, so that each of its reads comes after some writes of `a`.
+    const engine = await openSqlite(path, { durability: 'full' })
+    onTestFinished(() => engine.close())
+    const read = engine.read.bind(engine)
+    engine.read = async (script, call) => (await disturb(), read(script, call))
+    const query = [1, 1]
+    for (let i = 0; i < 150; i++) {
+      const [limit, isFiltered] = [1 + random(20), random(2) === 0]
+      const hits = await b.search('c', { embedding: query, limit, ...(isFiltered && { filter: { odd: true } }) })
+      const expected = [...model]
+        .filter(([, { odd }]) => odd || !isFiltered)
+        .map(([id, { embedding }]) => ({ id, score: score('cosine', Float32Array.from(query), Float32Array.from(embedding)) }))
+        .toSorted((x, y) => y.score - x.score || compareBytes(x.id, y.id))
+      expect(hits.map(({ id, score }) => ({ id, score }))).toEqual(expected.slice(0, limit))
+    }
   })
 
   it('hits are true, and as many as there are, while another process replaces all documents', async () => {

@@ -9,6 +9,6 @@ if (isNodeRecent(process.versions.node)) {
   setTimeout(() => process.exit(), 1_000).unref()
 } else {
   process.stderr.write(`error UNSUPPORTED: Holdfast needs Node ${NODE_NEEDED} or later, and this is ${process.version}\n`)
-  process.stderr.write(`  Install a newer Node, or run it with the one of this project: npx -p node@24 holdfast …\n`)
+  process.stderr.write(`  Install a newer Node, or run it with the one of this project: npx -p node@24 -p holdfast holdfast …\n`)
   process.exitCode = 1
 }

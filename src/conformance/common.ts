@@ -6,7 +6,16 @@ import type { ConformanceCase } from './case.ts'
 import { expectError, expectNotApplied, expectRefused, expectTypeError } from './expect.ts'
 import { BAD_IDS, NEAR_DUPLICATES, NON_STRINGS } from './hostile.ts'
 
-export { allPages, collect, expectError, expectNotApplied, expectRefused, expectTypeError, inParallel, sameJson } from './expect.ts'
+export {
+  allPages,
+  collect,
+  expectError,
+  expectNotApplied,
+  expectRefused,
+  expectTypeError,
+  inParallel,
+  sameJson,
+} from './expect.ts'
 
 /** A store of any kind. */
 export interface AnyStore extends StoreBase {
@@ -78,7 +87,7 @@ function closing<S extends AnyStore>({ kind, seed, snapshot, reads, writes }: Co
       sentence: 'After close every method rejects with STORE_CLOSED and does nothing.',
       async run({ store }) {
         await seed(store)
-        const calls = { ...reads(store), ...writes(store), ping: ping<S> }
+        const calls = { ...reads(store), ...writes(store), ping }
         await store.close()
         for (const call of Object.values(calls)) await expectNotApplied('STORE_CLOSED', () => call(store), store)
       },
@@ -108,7 +117,7 @@ function closing<S extends AnyStore>({ kind, seed, snapshot, reads, writes }: Co
   ]
 }
 
-function ping<S extends AnyStore>(store: S, options?: CallOptions): Promise<void> {
+function ping(store: AnyStore, options?: CallOptions): Promise<void> {
   return store.ping(options)
 }
 
@@ -121,7 +130,7 @@ function aborting<S extends AnyStore>({ kind, seed, snapshot, reads, writes }: C
         await seed(store)
         const before = await snapshot(store)
         const options = { signal: AbortSignal.abort() }
-        const calls = { ...reads(store), ...writes(store), ping: ping<S> }
+        const calls = { ...reads(store), ...writes(store), ping }
         for (const call of Object.values(calls)) await expectNotApplied('ABORTED', () => call(store, options), store)
         deepStrictEqual(await snapshot(store), before)
       },
@@ -146,7 +155,7 @@ function timing<S extends AnyStore>({ kind, seed, snapshot, reads, writes }: Com
       async run({ store }) {
         await seed(store)
         const before = await snapshot(store)
-        const calls = { ...reads(store), ...writes(store), ping: ping<S> }
+        const calls = { ...reads(store), ...writes(store), ping }
         for (const call of Object.values(calls)) {
           for (const timeoutMs of [0, -1, 1.5, Number.NaN, Infinity]) {
             await expectError('INVALID_ARGUMENT', () => call(store, { timeoutMs }))
@@ -225,7 +234,7 @@ function failing<S extends AnyStore>({ kind, seed, snapshot, reads, writes }: Co
       outage: true,
       async run({ store, cut }) {
         await seed(store)
-        const calls = { ...reads(store), ping: ping<S> }
+        const calls = { ...reads(store), ping }
         await cut()
         for (const call of Object.values(calls)) await expectError('UNAVAILABLE', () => call(store), store)
       },

@@ -3,6 +3,7 @@ import type { ConversationStore } from '../conversation/store.ts'
 import type { CallOptions } from '../store/contract.ts'
 import { commonCases, type CommonSubject } from './common.ts'
 import { appendCases } from './conversation/append.ts'
+import { concurrencyCases } from './conversation/concurrency.ts'
 import { durabilityCases } from './conversation/durability.ts'
 import { historyCases } from './conversation/history.ts'
 import { idCases } from './conversation/ids.ts'
@@ -12,6 +13,8 @@ import { retentionCases } from './conversation/retention.ts'
 import { searchCases } from './conversation/search.ts'
 import { sessionCases } from './conversation/sessions.ts'
 import { collect, FUTURE, messageAt, said, sessionAt, START, type ConversationCase } from './conversation/support.ts'
+import { textCases } from './conversation/text.ts'
+import { timeCases } from './conversation/times.ts'
 import { valueCases } from './conversation/values.ts'
 
 const subject: CommonSubject<ConversationStore> = {
@@ -56,13 +59,16 @@ const subject: CommonSubject<ConversationStore> = {
 export const conversationCases: readonly ConversationCase[] = [
   ...commonCases(subject),
   ...sessionCases,
+  ...timeCases,
   ...appendCases,
+  ...concurrencyCases,
   ...messageCases,
   ...listCases,
   ...historyCases,
   ...retentionCases,
   ...searchCases,
   ...valueCases,
+  ...textCases,
   ...idCases,
   ...durabilityCases,
 ]

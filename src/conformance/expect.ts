@@ -45,19 +45,17 @@ export async function expectRefused(work: () => Promise<unknown>): Promise<void>
 }
 
 async function rejectionOf(work: () => Promise<unknown>, expected: string): Promise<unknown> {
-  let value: unknown
-  let promise: Promise<unknown>
+  const [result] = await Promise.allSettled([started(work)])
+  if (result.status === 'fulfilled') fail(`expected ${expected}, but the call succeeded with ${typeof result.value}`)
+  return result.reason
+}
+
+function started(work: () => Promise<unknown>): Promise<unknown> {
   try {
-    promise = work()
+    return work()
   } catch (error) {
-    fail(`the call threw at once instead of rejecting: ${shown(error)}`)
+    return fail(`the call threw at once instead of rejecting: ${shown(error)}`)
   }
-  try {
-    value = await promise
-  } catch (error) {
-    return error
-  }
-  fail(`expected ${expected}, but the call succeeded with ${typeof value}`)
 }
 
 /** The same JSON value, down to the order of keys and negative zero. */
@@ -74,8 +72,7 @@ export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 }
 
 /**
- * All items of a listing, page by page, checking that no page exceeds the limit and that the pages come to an end. With `pages`,
- * its items are counted there.
+ * All items of a listing, page by page, checking that no page exceeds the limit and that the pages come to an end.
  */
 export async function allPages<T>(
   limit: number,

@@ -48,11 +48,66 @@ export const NEAR_DUPLICATES: readonly (readonly [string, string])[] = [
 
 const SEPARATORS = [':', '/', '\\', '|', ',', ';', '.', '#', '::', 'a:b', 'a/b', 'a\\b', 'a|b', 'a#b', 'a:', ':a', '{a}', 'a{b}c']
 
-const PATHS = ['..', '../a', '../../etc/passwd', './a', '/a', '/etc/passwd', 'C:\\a', '~', '.hidden', 'CON', 'aux.json', 'a/../../b', '%2e%2e%2f']
+const PATHS = [
+  '..',
+  '../a',
+  '../../etc/passwd',
+  './a',
+  '/a',
+  '/etc/passwd',
+  'C:\\a',
+  '~',
+  '.hidden',
+  'CON',
+  'aux.json',
+  'a/../../b',
+  '%2e%2e%2f',
+]
 
-const PATTERNS = ['%', '_', '*', '?', '[a]', '[^a]', 'a%', 'a_', 'a*', '\\%', '\\\\', '^a$', '(a', 'a)', '+', '.*', '!', '~a', '-a', 'a~1']
+const PATTERNS = [
+  '%',
+  '_',
+  '*',
+  '?',
+  '[a]',
+  '[^a]',
+  'a%',
+  'a_',
+  'a*',
+  '\\%',
+  '\\\\',
+  '^a$',
+  '(a',
+  'a)',
+  '+',
+  '.*',
+  '!',
+  '~a',
+  '-a',
+  'a~1',
+]
 
-const QUOTES = ["'", '"', '`', "''", '""', "a'b", 'a"b', '$1', ':name', '@p1', '?1', '${x}', '{{x}}', '%s', '%d', '<b>', '&amp;', '\\u0041', '\\x00']
+const QUOTES = [
+  "'",
+  '"',
+  '`',
+  "''",
+  '""',
+  "a'b",
+  'a"b',
+  '$1',
+  ':name',
+  '@p1',
+  '?1',
+  '${x}',
+  '{{x}}',
+  '%s',
+  '%d',
+  '<b>',
+  '&amp;',
+  '\\u0041',
+  '\\x00',
+]
 
 const STATEMENTS = [
   "'; DROP TABLE holdfast_sessions; --",
@@ -74,7 +129,19 @@ const STATEMENTS = [
   '@field:{a|b}',
 ]
 
-const NAMES = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', 'length', 'null', 'undefined', 'true', 'false', 'NaN']
+const NAMES = [
+  '__proto__',
+  'constructor',
+  'prototype',
+  'toString',
+  'hasOwnProperty',
+  'length',
+  'null',
+  'undefined',
+  'true',
+  'false',
+  'NaN',
+]
 
 const NUMBERS = ['0', '-0', '00', '123', '1e3', '0x10', '-1', '9007199254740993', '1.5']
 
@@ -112,7 +179,15 @@ const UNICODE = [
   '\u200B',
 ]
 
-const LONG = ['x'.repeat(512), `${'x'.repeat(511)}y`, 'é'.repeat(256), '漢'.repeat(170), '😀'.repeat(128), ' '.repeat(512), '%'.repeat(512)]
+const LONG = [
+  'x'.repeat(512),
+  `${'x'.repeat(511)}y`,
+  'é'.repeat(256),
+  '漢'.repeat(170),
+  '😀'.repeat(128),
+  ' '.repeat(512),
+  '%'.repeat(512),
+]
 
 /** Well-formed, distinct, 1–512 bytes, without U+0000: each is a valid id, key and name. */
 export const HOSTILE_TEXTS: readonly string[] = [
@@ -162,7 +237,18 @@ export const BAD_IDS: readonly (readonly [reason: string, id: string])[] = [
 ]
 
 /** What is no string. */
-export const NON_STRINGS: readonly unknown[] = [null, 5, true, {}, [], ['a'], Symbol('a'), 1n, new Date(0), { toString: () => 'a' }]
+export const NON_STRINGS: readonly unknown[] = [
+  null,
+  5,
+  true,
+  {},
+  [],
+  ['a'],
+  Symbol('a'),
+  1n,
+  new Date(0),
+  { toString: () => 'a' },
+]
 
 /** An id of exactly so many bytes, ending in `tail`. */
 export function longId(bytes: number, tail = ''): string {
@@ -171,12 +257,12 @@ export function longId(bytes: number, tail = ''): string {
 
 /** JSON values that must come back exactly, by name. */
 export const JSON_VALUES: Readonly<Record<string, unknown>> = {
-  'null': null,
-  'true': true,
-  'false': false,
-  'zero': 0,
+  null: null,
+  true: true,
+  false: false,
+  zero: 0,
   'negative zero': -0,
-  'one': 1,
+  one: 1,
   'the greatest safe integer': Number.MAX_SAFE_INTEGER,
   'an integer beyond 64 bits': 1e21,
   '0.1 + 0.2': 0.1 + 0.2,
@@ -190,11 +276,11 @@ export const JSON_VALUES: Readonly<Record<string, unknown>> = {
   'text like null': 'null',
   'text like JSON': '{"a":1}',
   'text like a date': '2026-01-01T00:00:00.000Z',
-  'escapes': '\b\f\n\r\t"\\/\u2028\u2029',
+  escapes: '\b\f\n\r\t"\\/\u2028\u2029',
   'U+0000': 'a\0b',
   'a lone high surrogate': '\uD83D',
   'a lone low surrogate': '\uDE00',
-  'noncharacters': '\uFFFF\uFFFE\u{10FFFF}',
+  noncharacters: '\uFFFF\uFFFE\u{10FFFF}',
   'an empty object': {},
   'an empty array': [],
   'nested empties': { a: {}, b: [], c: [{}], d: [[]], e: '' },
@@ -202,27 +288,29 @@ export const JSON_VALUES: Readonly<Record<string, unknown>> = {
   'keys that look like numbers': { b: 1, '10': 2, '9': 3, '01': 4 },
   'keys that differ in length and case': { aaa: 1, B: 2, a: 3, A: 4, bb: 5 },
   'an empty key': { '': 1 },
-  'hostile keys': Object.fromEntries(['a.b', '$set', '$', '.', 'a b', '%', '"', "'", '\\', '漢', '😀', '\0', '\uD800'].map((key) => [key, key])),
+  'hostile keys': Object.fromEntries(
+    ['a.b', '$set', '$', '.', 'a b', '%', '"', "'", '\\', '漢', '😀', '\0', '\uD800'].map((key) => [key, key]),
+  ),
   'an own __proto__': JSON.parse('{"__proto__": {"polluted": true}, "constructor": {"prototype": 1}}') as unknown,
   'null among values': { a: null, b: [null, 1, null] },
   'mixed arrays': [1, '1', true, null, {}, [], -0, 1.5],
-  'deep': nested(60),
-  'wide': Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`key ${i}`, i])),
+  deep: nested(60),
+  wide: Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`key ${i}`, i])),
   'a long text': 'x😀'.repeat(20_000),
   'an array of a thousand': Array.from({ length: 1_000 }, (_, i) => i),
 }
 
 /** What JSON cannot hold, by name; each is refused with `INVALID_ARGUMENT` and the path. */
 export const BAD_JSON: Readonly<Record<string, unknown>> = {
-  'NaN': Number.NaN,
-  'Infinity': Infinity,
+  NaN: Number.NaN,
+  Infinity: Infinity,
   '-Infinity': -Infinity,
   'a BigInt': 1n,
   'a function': () => 1,
   'a symbol': Symbol('a'),
   'a Date': new Date(0),
   'a Map': new Map(),
-  'bytes': new Uint8Array(1),
+  bytes: new Uint8Array(1),
   'a class instance': new (class Point {
     x = 1
   })(),

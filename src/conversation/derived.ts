@@ -16,7 +16,7 @@ import type {
   SessionRecord,
   SessionRecordQuery,
 } from './contract.ts'
-import { messageMissing, sessionMissing } from './faults.ts'
+import { messageMissing, messageTaken, sessionMissing } from './faults.ts'
 import { isSameMessage, isSameSession, mergingPatch, patchedExtra, toMessage, toSession, touchesExtra } from './records.ts'
 
 /** What a fork has of its own; every field left out is the source's. */
@@ -103,12 +103,15 @@ export class DerivedOperations {
     return { records: more ? records.slice(0, query.limit) : records, more }
   }
 
-  /** Appends and gives the new `lastSeq`. A repeated attempt may meet the messages that an earlier one wrote. */
+  /** Appends and gives the new `lastSeq`; of no messages, 0. A repeated attempt may meet the messages that an earlier one wrote. */
   appending(
     sessionId: string,
     records: readonly MessageRecord[],
     options: { readonly now: number; readonly expectedSeq: number | undefined },
   ): Work<number> {
+    if (records.length === 0) return async () => 0
+    const ids = new Set(records.map(({ id }) => id))
+    if (ids.size < records.length) return () => Promise.reject(messageTaken(sessionId))
     return repeatable(
       (call) => this.#backend.append(this.#workspace, sessionId, records, options, call),
       (call) => this.#appended(sessionId, records, call),

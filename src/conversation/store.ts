@@ -29,7 +29,7 @@ import type {
   SessionQuery,
 } from './contract.ts'
 import { DerivedOperations, type DeletedSessions, type ForkOptions } from './derived.ts'
-import { messageTaken, sessionMissing } from './faults.ts'
+import { sessionMissing } from './faults.ts'
 import {
   messagePatch,
   newMessage,
@@ -343,10 +343,8 @@ export class ConversationStore implements StoreBase {
     options: AppendOptions,
   ): Promise<Message[]> {
     const expectedSeq = optionalSeq(options.expectedSeq, 'expectedSeq')
-    if (records.length > 1 && new Set(records.map(({ id }) => id)).size < records.length) throw messageTaken(sessionId)
     this.#checkBatch(records.length)
-    const work = records.length === 0 ? async () => 0 : this.#derived.appending(sessionId, records, { now, expectedSeq })
-    const last = await this.#run(method, 'idempotent', options, work)
+    const last = await this.#run(method, 'idempotent', options, this.#derived.appending(sessionId, records, { now, expectedSeq }))
     return records.map((record, i) => toMessage(sessionId, record, last - records.length + 1 + i))
   }
 

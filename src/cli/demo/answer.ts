@@ -18,7 +18,7 @@ export interface Answer {
   readonly source: Found | undefined
 }
 
-export const NO_ANSWER = 'The documents say nothing about that.'
+const NO_ANSWER = 'The documents say nothing about that.'
 
 /** Characters that an answer may have before no further sentence is added. */
 const ANSWER_CHARS = 240

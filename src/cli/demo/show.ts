@@ -29,7 +29,7 @@ export function sourceOf({ file, anchor }: Found): string {
 }
 
 function width(): number {
-  return Math.max(40, Math.min(process.stdout.columns ?? 100, 110))
+  return Math.max(40, Math.min(process.stdout.columns || 100, 110))
 }
 
 function wrap(text: string, columns: number): string[] {

@@ -1,6 +1,7 @@
 /** What outlives a handle, and what several handles see of each other. */
-import { deepStrictEqual, strictEqual } from 'node:assert/strict'
+import { deepStrictEqual, ok, strictEqual } from 'node:assert/strict'
 import type { ConversationStore } from '../../conversation/store.ts'
+import { isHoldfastError } from '../../errors.ts'
 import { HOSTILE_STRINGS, JSON_VALUES } from '../hostile.ts'
 import { expectError, idsOf, range, said, sameJson, stateOf, talk, type ConversationCase } from './support.ts'
 
@@ -15,8 +16,18 @@ export const durabilityCases: ConversationCase[] = [
     sentence: 'After closing and opening again everything is there as it was.',
     reopens: true,
     async run({ store, reopen }) {
-      await store.createSession({ id: 'a', userId: 'u', agentId: 'g', name: 'n', state: JSON_VALUES, metadata: { none: {}, z: 1, a: -0 } })
-      await store.addMessages('a', HOSTILE_STRINGS.map((content) => ({ ...said(content), parts: [content], metadata: { content } })))
+      await store.createSession({
+        id: 'a',
+        userId: 'u',
+        agentId: 'g',
+        name: 'n',
+        state: JSON_VALUES,
+        metadata: { none: {}, z: 1, a: -0 },
+      })
+      await store.addMessages(
+        'a',
+        HOSTILE_STRINGS.map((content) => ({ ...said(content), parts: [content], metadata: { content } })),
+      )
       await talk(store, 'b', 20)
       await store.updateMessage('b', 'm3', { content: 'changed' })
       await store.deleteMessages('b', ['m20', 'm5'])
@@ -74,15 +85,21 @@ export const durabilityCases: ConversationCase[] = [
   },
 ]
 
+/** Adds 1 so many times, each step on the newest version; a handle that keeps seeing an old one gives up. */
 async function countUp(store: ConversationStore, times: number): Promise<void> {
-  for (let done = 0; done < times; ) {
-    const { version, state } = (await store.getSession('s'))!
-    const count = (state['count'] as number) + 1
-    const outcome = await store.updateSession('s', { state: { count } }, { ifVersion: version }).then(
-      () => 'done',
-      (error: { code?: string }) => error.code,
-    )
-    if (outcome === 'done') done++
-    else strictEqual(outcome, 'CONFLICT')
+  for (let step = 0; step < times; step++) {
+    let attempts = 0
+    while (!(await addOne(store))) ok(++attempts < 500, 'every attempt is a CONFLICT')
+  }
+}
+
+async function addOne(store: ConversationStore): Promise<boolean> {
+  const { version, state } = (await store.getSession('s'))!
+  try {
+    await store.updateSession('s', { state: { count: (state['count'] as number) + 1 } }, { ifVersion: version })
+    return true
+  } catch (error) {
+    if (isHoldfastError(error, 'CONFLICT')) return false
+    throw error
   }
 }

@@ -28,7 +28,14 @@ const forking: ConversationCase[] = [
     id: 'conversation/fork/copies',
     sentence: 'A fork is a new session with the same fields and messages, their ids, seq and times included.',
     async run({ store }) {
-      const source = await store.createSession({ id: 's', userId: 'u', agentId: 'a', name: 'n', state: { a: {} }, metadata: { b: [] } })
+      const source = await store.createSession({
+        id: 's',
+        userId: 'u',
+        agentId: 'a',
+        name: 'n',
+        state: { a: {} },
+        metadata: { b: [] },
+      })
       const parts = [{ type: 'reasoning', text: 'hm' }]
       await store.addMessages('s', [said('one', 'm1'), { role: 'assistant', parts, createdAt: new Date(START) }, said('three')])
       await store.deleteMessages('s', ['m1'])
@@ -165,7 +172,8 @@ const restoring: ConversationCase[] = [
   },
   {
     id: 'conversation/restore/checked',
-    sentence: 'What could not have been exported is refused, and nothing is written: tied or falling seq, seq beyond lastSeq, an id twice.',
+    sentence:
+      'What could not have been exported is refused, and nothing is written: tied or falling seq, seq beyond lastSeq, an id twice.',
     async run({ store }) {
       const session = sessionAt('s', START, { lastSeq: 3 })
       const bad = [

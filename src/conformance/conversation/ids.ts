@@ -2,7 +2,19 @@
 import { deepStrictEqual, strictEqual } from 'node:assert/strict'
 import type { ConversationStore } from '../../conversation/store.ts'
 import { BAD_IDS, HOSTILE_TEXTS, NEAR_DUPLICATES, NON_STRINGS } from '../hostile.ts'
-import { allPages, expectNotApplied, expectTypeError, idsOf, inParallel, said, seqsOf, stateOf, talk, type ConversationCase } from './support.ts'
+import {
+  allPages,
+  appendAll,
+  expectNotApplied,
+  expectTypeError,
+  idsOf,
+  inParallel,
+  said,
+  seqsOf,
+  stateOf,
+  talk,
+  type ConversationCase,
+} from './support.ts'
 
 /** The hostile texts, and which of them each is. */
 const NUMBERED = [...HOSTILE_TEXTS.entries()]
@@ -19,7 +31,10 @@ const hostile: ConversationCase[] = [
       for (const [n, id] of NUMBERED) {
         const { session, messages } = await stateOf(store, id)
         strictEqual(session?.id, id)
-        deepStrictEqual([session?.metadata, messages.map(({ sessionId, content }) => [sessionId, content])], [{ n }, [[id, `in ${n}`]]])
+        deepStrictEqual(
+          [session?.metadata, messages.map(({ sessionId, content }) => [sessionId, content])],
+          [{ n }, [[id, `in ${n}`]]],
+        )
       }
       const listed = await allPages(100, (cursor) => store.listSessions({ cursor }))
       deepStrictEqual(new Set(idsOf(listed)), new Set(HOSTILE_TEXTS))
@@ -43,13 +58,23 @@ const hostile: ConversationCase[] = [
     sentence: 'Any text of 1–512 bytes is a message id.',
     async run({ store }) {
       await store.createSession({ id: 's' })
-      await store.addMessages('s', HOSTILE_TEXTS.map((id) => said('text', id)))
+      await appendAll(
+        store,
+        's',
+        HOSTILE_TEXTS.map((id) => said('text', id)),
+      )
       deepStrictEqual(idsOf(await store.getMessages('s')), HOSTILE_TEXTS)
       for (const [n, id] of NUMBERED) await store.updateMessage('s', id, { content: `${n}` })
-      deepStrictEqual((await store.getMessages('s')).map(({ content }) => content), NUMBERED.map(([n]) => `${n}`))
+      deepStrictEqual(
+        (await store.getMessages('s')).map(({ content }) => content),
+        NUMBERED.map(([n]) => `${n}`),
+      )
       const gone = HOSTILE_TEXTS.filter((_, i) => i % 2 === 0)
       strictEqual(await store.deleteMessages('s', gone), gone.length)
-      deepStrictEqual(idsOf(await store.getMessages('s')), HOSTILE_TEXTS.filter((_, i) => i % 2 === 1))
+      deepStrictEqual(
+        idsOf(await store.getMessages('s')),
+        HOSTILE_TEXTS.filter((_, i) => i % 2 === 1),
+      )
     },
   },
   {
@@ -59,7 +84,10 @@ const hostile: ConversationCase[] = [
       await inParallel(NUMBERED, 8, ([n, owner]) => store.createSession({ id: `s${n}`, userId: owner, agentId: owner }))
       for (const [n, owner] of NUMBERED) {
         const { items } = await store.listSessions({ userId: owner })
-        deepStrictEqual(items.map(({ id, userId, agentId }) => [id, userId, agentId]), [[`s${n}`, owner, owner]])
+        deepStrictEqual(
+          items.map(({ id, userId, agentId }) => [id, userId, agentId]),
+          [[`s${n}`, owner, owner]],
+        )
         deepStrictEqual(idsOf((await store.listSessions({ agentId: owner })).items), [`s${n}`])
       }
       for (const [one] of NEAR_DUPLICATES.slice(0, 12)) await store.deleteUser(one)
@@ -129,7 +157,8 @@ function uses(store: ConversationStore, id: string): (() => Promise<unknown>)[] 
 const refused: ConversationCase[] = [
   {
     id: 'conversation/ids/bad',
-    sentence: 'An id that is empty, longer than 512 bytes, ill-formed or holds U+0000 is INVALID_ARGUMENT everywhere, and nothing is written.',
+    sentence:
+      'An id that is empty, longer than 512 bytes, ill-formed or holds U+0000 is INVALID_ARGUMENT everywhere, and nothing is written.',
     async run({ store }) {
       await talk(store, 's', 1)
       const before = await stateOf(store, 's')

@@ -129,7 +129,8 @@ const paging: ConversationCase[] = [
     id: 'conversation/list/checked',
     sentence: 'A limit outside 1–1,000, a foreign cursor and an unknown order are refused.',
     async run({ store }) {
-      for (const limit of [0, -1, 1_001, 1.5, Number.NaN]) await expectError('INVALID_ARGUMENT', () => store.listSessions({ limit }))
+      for (const limit of [0, -1, 1_001, 1.5, Number.NaN])
+        await expectError('INVALID_ARGUMENT', () => store.listSessions({ limit }))
       for (const cursor of ['', 'x', 'e30', "' OR 1=1", Buffer.from('["x"]').toString('base64url')]) {
         await expectError('INVALID_ARGUMENT', () => store.listSessions({ cursor }))
       }
@@ -167,7 +168,15 @@ const filtering: ConversationCase[] = [
     id: 'conversation/list/by-user-and-agent',
     sentence: 'userId and agentId list exactly the sessions that have them; together, those that have both.',
     async run({ store }) {
-      const owners = [['u', 'a'], ['u', 'b'], ['v', 'a'], ['u', undefined], [undefined, 'a'], ['U', 'A'], ['u ', 'a ']] as const
+      const owners = [
+        ['u', 'a'],
+        ['u', 'b'],
+        ['v', 'a'],
+        ['u', undefined],
+        [undefined, 'a'],
+        ['U', 'A'],
+        ['u ', 'a '],
+      ] as const
       for (const [n, [userId, agentId]] of owners.entries()) await store.createSession({ id: `s${n}`, userId, agentId })
       deepStrictEqual((await listed(store, { userId: 'u' })).toSorted(), ['s0', 's1', 's3'])
       deepStrictEqual((await listed(store, { agentId: 'a' })).toSorted(), ['s0', 's2', 's4'])
@@ -208,8 +217,31 @@ const filtering: ConversationCase[] = [
     id: 'conversation/list/metadata-names',
     sentence: 'Metadata field names are plain text: dots, dollars, quotes, brackets and wildcards mean nothing.',
     async run({ store }) {
-      const names = ['a.b', '$a', '$.a', 'a[0]', '"a"', "'a'", 'a"b', "a'b", 'a\\b', 'a b', '%', '_', '*', '', '漢', '😀', '0', '#', 'a:b', '__proto__', 'toString']
-      for (const [n, name] of names.entries()) await store.createSession({ id: `s${n}`, metadata: Object.fromEntries([[name, 'x']]) })
+      const names = [
+        'a.b',
+        '$a',
+        '$.a',
+        'a[0]',
+        '"a"',
+        "'a'",
+        'a"b',
+        "a'b",
+        'a\\b',
+        'a b',
+        '%',
+        '_',
+        '*',
+        '',
+        '漢',
+        '😀',
+        '0',
+        '#',
+        'a:b',
+        '__proto__',
+        'toString',
+      ]
+      for (const [n, name] of names.entries())
+        await store.createSession({ id: `s${n}`, metadata: Object.fromEntries([[name, 'x']]) })
       await store.createSession({ id: 'nested', metadata: { a: { b: 'x' } } })
       for (const [n, name] of names.entries()) {
         deepStrictEqual(await listed(store, { metadata: Object.fromEntries([[name, 'x']]) }), [`s${n}`], JSON.stringify(name))
@@ -248,7 +280,8 @@ const filtering: ConversationCase[] = [
       await store.createSession({ id: 's', metadata: { a: {} } })
       const values: unknown[] = [{}, [], ['x'], Number.NaN, Infinity, 1n, Symbol('a'), new Date(0), { $ne: 1 }]
       for (const a of values) await expectRefused(() => store.listSessions({ metadata: { a: a as string } }))
-      for (const metadata of ['a', 5, [], null]) await expectRefused(() => store.listSessions({ metadata: metadata as unknown as {} }))
+      for (const metadata of ['a', 5, [], null])
+        await expectRefused(() => store.listSessions({ metadata: metadata as unknown as {} }))
       for (const userId of [5, null, {}]) await expectRefused(() => store.listSessions({ userId: userId as unknown as string }))
     },
   },

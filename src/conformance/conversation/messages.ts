@@ -2,6 +2,7 @@
 import { deepStrictEqual, strictEqual } from 'node:assert/strict'
 import type { Message, MessageQuery } from '../../conversation/contract.ts'
 import {
+  appendAll,
   collect,
   expectError,
   expectNotApplied,
@@ -68,7 +69,8 @@ const reading: ConversationCase[] = [
   },
   {
     id: 'conversation/messages/queries',
-    sentence: 'Every combination of after, before, limit and order gives what the contract says, also where messages were deleted.',
+    sentence:
+      'Every combination of after, before, limit and order gives what the contract says, also where messages were deleted.',
     async run({ store }) {
       await talk(store, 's', 9)
       await store.deleteMessages('s', ['m3', 'm4', 'm9'])
@@ -117,7 +119,7 @@ const reading: ConversationCase[] = [
     sentence: 'iterateMessages gives every message of a session of any length, in order, and may be left early.',
     async run({ store }) {
       await store.createSession({ id: 's' })
-      for (const from of [1, 401, 801]) await store.addMessages('s', turns(400, from))
+      await appendAll(store, 's', turns(1_200))
       deepStrictEqual(seqsOf(await collect(store.iterateMessages('s'))), range(1, 1_200))
       for await (const message of store.iterateMessages('s')) if (message.seq === 2) break
       await store.deleteMessages('s', ['m1', 'm700'])
@@ -144,13 +146,16 @@ const changing: ConversationCase[] = [
       await talk(store, 's', 2)
       const original = await store.addMessage('s', FULL)
       const patches = { role: 'user', content: 'after', parts: [], toolCalls: [{}], toolCallId: 'c2', metadata: { b: null } }
-      let expected: Message = original
+      const expected: Message = { ...original }
       for (const [field, value] of Object.entries(patches)) {
-        expected = { ...expected, [field]: value }
+        Object.assign(expected, { [field]: value })
         sameFields(await store.updateMessage('s', 'full', { [field]: value }), expected)
         sameFields((await store.getMessages('s'))[2]!, expected)
       }
-      deepStrictEqual((await store.getMessages('s')).slice(0, 2).map(({ content }) => content), ['text 1', 'text 2'])
+      deepStrictEqual(
+        (await store.getMessages('s')).slice(0, 2).map(({ content }) => content),
+        ['text 1', 'text 2'],
+      )
     },
   },
   {
@@ -186,7 +191,14 @@ const changing: ConversationCase[] = [
     async run({ store }) {
       await store.createSession({ id: 's' })
       const original = await store.addMessage('s', FULL)
-      const patch = { content: 'after', role: 'user', parts: [{ type: 'new' }], toolCalls: [], toolCallId: 'c9', metadata: { n: 1 } }
+      const patch = {
+        content: 'after',
+        role: 'user',
+        parts: [{ type: 'new' }],
+        toolCalls: [],
+        toolCallId: 'c9',
+        metadata: { n: 1 },
+      }
       await Promise.all(Object.entries(patch).map(([field, value]) => store.updateMessage('s', 'full', { [field]: value })))
       deepStrictEqual(await store.getMessages('s'), [{ ...original, ...patch }])
     },

@@ -19,7 +19,10 @@ import {
 async function restoreAged(store: ConversationStore, count: number): Promise<void> {
   for (const n of range(1, count)) {
     const session = sessionAt(`s${n}`, START + n, { userId: n % 2 === 0 ? 'u' : 'v', lastSeq: n })
-    await store.restore(session, range(1, n).map((seq) => messageAt(session.id, seq)))
+    await store.restore(
+      session,
+      range(1, n).map((seq) => messageAt(session.id, seq)),
+    )
   }
 }
 
@@ -46,7 +49,10 @@ const pruning: ConversationCase[] = [
     sentence: 'With userId pruneSessions deletes sessions of that user only.',
     async run({ store }) {
       await restoreAged(store, 6)
-      deepStrictEqual(await store.pruneSessions({ olderThan: new Date(START + 5), userId: 'u' }), { sessions: 2, messages: 2 + 4 })
+      deepStrictEqual(await store.pruneSessions({ olderThan: new Date(START + 5), userId: 'u' }), {
+        sessions: 2,
+        messages: 2 + 4,
+      })
       deepStrictEqual(await remaining(store), ['s1', 's3', 's5', 's6'])
     },
   },

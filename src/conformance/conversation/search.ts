@@ -2,7 +2,18 @@
 import { deepStrictEqual, strictEqual } from 'node:assert/strict'
 import type { Message, MessageSearch } from '../../conversation/contract.ts'
 import type { ConversationStore } from '../../conversation/store.ts'
-import { expectError, expectRefused, expectTypeError, idsOf, messageAt, range, said, sessionAt, START, type ConversationCase } from './support.ts'
+import {
+  expectError,
+  expectRefused,
+  expectTypeError,
+  idsOf,
+  messageAt,
+  range,
+  said,
+  sessionAt,
+  START,
+  type ConversationCase,
+} from './support.ts'
 
 /** Restores session `id` with messages of these texts, `createdAt` in their order; ids are the numbers from 1. */
 async function spoken(store: ConversationStore, texts: readonly string[], id = 's', userId = 'u'): Promise<void> {
@@ -69,8 +80,38 @@ const terms: ConversationCase[] = [
     deepStrictEqual(await found(store, 'بالعالم مرحبا'), ['5'])
   }),
   searching('literal', 'Wildcards, operators, quotes and column names in a term are plain text.', async (store) => {
-    const literal = ['100%', 'a_b', '"quoted"', "it's", 'sta*', 'x AND y', 'NOT z', 'col:val', '(par', 'par)', '-minus', '^caret', 'b\\s', '[set]', 'NEAR(p', '{c}', '+plus', 'w?', '--', ';', '$1', '\'\'', '""', 'a.b', '/re/', '<b>']
-    await spoken(store, [...literal, '100 a-b quoted its star x y z column value par minus caret bs set near c plus wa w ab re b'])
+    const literal = [
+      '100%',
+      'a_b',
+      '"quoted"',
+      "it's",
+      'sta*',
+      'x AND y',
+      'NOT z',
+      'col:val',
+      '(par',
+      'par)',
+      '-minus',
+      '^caret',
+      'b\\s',
+      '[set]',
+      'NEAR(p',
+      '{c}',
+      '+plus',
+      'w?',
+      '--',
+      ';',
+      '$1',
+      "''",
+      '""',
+      'a.b',
+      '/re/',
+      '<b>',
+    ]
+    await spoken(store, [
+      ...literal,
+      '100 a-b quoted its star x y z column value par minus caret bs set near c plus wa w ab re b',
+    ])
     for (const [i, text] of literal.entries()) {
       const own = `${i + 1}`
       deepStrictEqual((await found(store, text)).includes(own), true, `${text} does not find itself`)
@@ -85,8 +126,19 @@ const terms: ConversationCase[] = [
     const parts = [{ type: 'text', text: 'alpha' }, { type: 'step-start' }, { type: 'text', text: 'beta' }]
     await store.addMessage('s', { id: '1', role: 'assistant', content: 'gamma', parts })
     await store.addMessage('s', { id: '2', role: 'assistant', parts: [{ type: 'text', text: 'alpha' }] })
-    await store.addMessage('s', { id: '3', role: 'user', content: null, parts: [{ type: 'file', url: 'alpha', filename: 'beta' }, 'alpha', null] })
-    await store.addMessage('s', { id: '4', role: 'user', content: 'none', metadata: { note: 'alpha' }, toolCalls: [{ name: 'alpha' }] })
+    await store.addMessage('s', {
+      id: '3',
+      role: 'user',
+      content: null,
+      parts: [{ type: 'file', url: 'alpha', filename: 'beta' }, 'alpha', null],
+    })
+    await store.addMessage('s', {
+      id: '4',
+      role: 'user',
+      content: 'none',
+      metadata: { note: 'alpha' },
+      toolCalls: [{ name: 'alpha' }],
+    })
     deepStrictEqual(await found(store, 'alpha'), ['1', '2'])
     deepStrictEqual(await found(store, 'alpha gamma beta'), ['1'])
   }),
@@ -148,20 +200,31 @@ const scopes: ConversationCase[] = [
     deepStrictEqual(await found(store, { text: 'needle', userId: 'w' }), ['2'])
   }),
   searching('order', 'The newest messages come first, and limit takes the newest.', async (store) => {
-    await spoken(store, range(1, 30).map((n) => `needle ${n}`))
-    const newest = range(1, 30).reverse().map(String)
+    await spoken(
+      store,
+      range(1, 30).map((n) => `needle ${n}`),
+    )
+    const newest = range(1, 30).toReversed().map(String)
     deepStrictEqual(idsOf(await store.searchMessages({ text: 'needle' })), newest.slice(0, 20))
     deepStrictEqual(idsOf(await store.searchMessages({ text: 'needle', limit: 3 })), newest.slice(0, 3))
     deepStrictEqual(idsOf(await store.searchMessages({ text: 'needle', limit: 1_000 })), newest)
   }),
   searching('tied', 'Messages of one session with the same createdAt come newest seq first.', async (store) => {
     await store.createSession({ id: 's' })
-    await store.addMessages('s', range(1, 5).map((n) => ({ ...said('needle', `${n}`), createdAt: new Date(START) })))
+    await store.addMessages(
+      's',
+      range(1, 5).map((n) => ({ ...said('needle', `${n}`), createdAt: new Date(START) })),
+    )
     deepStrictEqual(idsOf(await store.searchMessages({ text: 'needle', limit: 3 })), ['5', '4', '3'])
   }),
   searching('whole-messages', 'A search gives messages just as getMessages does.', async (store) => {
     await store.createSession({ id: 's' })
-    const message: Message = await store.addMessage('s', { ...said('a\0needle'), parts: [{}], toolCallId: 'c', metadata: { z: 1, a: {} } })
+    const message: Message = await store.addMessage('s', {
+      ...said('a\0needle'),
+      parts: [{}],
+      toolCallId: 'c',
+      metadata: { z: 1, a: {} },
+    })
     deepStrictEqual(await store.searchMessages({ text: 'needle' }), [message])
   }),
   searching('filter-before-limit', 'The scope applies before the limit.', async (store) => {

@@ -1,19 +1,6 @@
 /** Creating, reading, patching and deleting sessions. */
 import { deepStrictEqual, match, notStrictEqual, ok, strictEqual } from 'node:assert/strict'
-import {
-  expectError,
-  expectNotApplied,
-  FUTURE,
-  idsOf,
-  range,
-  sameJson,
-  said,
-  sessionAt,
-  stateOf,
-  talk,
-  tick,
-  type ConversationCase,
-} from './support.ts'
+import { expectError, expectNotApplied, idsOf, range, sameJson, said, stateOf, talk, type ConversationCase } from './support.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
@@ -22,7 +9,8 @@ const FULL = { id: 's', userId: 'u', agentId: 'a', name: 'n', state: { step: 1 }
 const creating: ConversationCase[] = [
   {
     id: 'conversation/session/create-defaults',
-    sentence: 'A session created with nothing has a new UUID, empty state and metadata, lastSeq 0, version 1 and no optional field.',
+    sentence:
+      'A session created with nothing has a new UUID, empty state and metadata, lastSeq 0, version 1 and no optional field.',
     async run({ store }) {
       const before = Date.now()
       const session = await store.createSession({})
@@ -242,63 +230,4 @@ const deleting: ConversationCase[] = [
   },
 ]
 
-const times: ConversationCase[] = [
-  {
-    id: 'conversation/session/updated-at-moves',
-    sentence: 'updatedAt moves with every change and every append; createdAt never does.',
-    async run({ store }) {
-      const { createdAt, updatedAt } = await store.createSession({ id: 's' })
-      const changes = [
-        () => store.addMessages('s', [said('one', 'm1'), said('two', 'm2'), said('three', 'm3')]),
-        () => store.updateSession('s', { name: 'n' }),
-        () => store.updateMessage('s', 'm1', { content: 'uno' }),
-        () => store.deleteMessages('s', ['m1']),
-        () => store.truncate('s', 2),
-        () => store.upsertSession({ id: 's', name: 'm' }),
-      ]
-      let last = updatedAt.getTime()
-      for (const change of changes) {
-        await tick()
-        await change()
-        const session = (await store.getSession('s'))!
-        ok(session.updatedAt.getTime() > last, `updatedAt did not move with ${change}`)
-        deepStrictEqual(session.createdAt, createdAt)
-        last = session.updatedAt.getTime()
-      }
-    },
-  },
-  {
-    id: 'conversation/session/updated-at-stays',
-    sentence: 'Reading, and deleting nothing, moves neither updatedAt nor version.',
-    async run({ store }) {
-      await talk(store, 's', 2)
-      const before = await stateOf(store, 's')
-      await tick()
-      await store.listSessions()
-      await store.deleteMessages('s', ['missing'])
-      await store.deleteMessages('s', [])
-      await store.truncate('s', 2)
-      deepStrictEqual(await stateOf(store, 's'), before)
-    },
-  },
-  {
-    id: 'conversation/session/updated-at-never-backwards',
-    sentence: 'updatedAt never goes backwards, also where a clock does.',
-    async run({ store }) {
-      await store.restore(sessionAt('s', FUTURE), [])
-      const changes = [
-        () => store.addMessages('s', [said('one', 'm1'), said('two', 'm2')]),
-        () => store.updateSession('s', { name: 'n' }),
-        () => store.updateMessage('s', 'm1', { content: 'uno' }),
-        () => store.deleteMessages('s', ['m1']),
-      ]
-      for (const change of changes) {
-        await change()
-        const moved = (await store.getSession('s'))!.updatedAt.getTime()
-        ok(moved >= FUTURE, `updatedAt went back with ${change}`)
-      }
-    },
-  },
-]
-
-export const sessionCases: ConversationCase[] = [...creating, ...patching, ...merging, ...deleting, ...times]
+export const sessionCases: ConversationCase[] = [...creating, ...patching, ...merging, ...deleting]

@@ -5,7 +5,16 @@ import type { ConformanceCase } from '../case.ts'
 
 export type ConversationCase = ConformanceCase<ConversationStore>
 
-export { allPages, collect, expectError, expectNotApplied, expectRefused, expectTypeError, inParallel, sameJson } from '../expect.ts'
+export {
+  allPages,
+  collect,
+  expectError,
+  expectNotApplied,
+  expectRefused,
+  expectTypeError,
+  inParallel,
+  sameJson,
+} from '../expect.ts'
 
 /** A user message with this text, and this id where given. */
 export function said(content: string, id?: string): NewMessage {
@@ -20,7 +29,16 @@ export function turns(count: number, from = 1): NewMessage[] {
 /** Creates session `id` with `count` messages in it. */
 export async function talk(store: ConversationStore, id: string, count: number): Promise<Message[]> {
   await store.createSession({ id })
-  return store.addMessages(id, turns(count))
+  return appendAll(store, id, turns(count))
+}
+
+/** Appends any number of messages, in as few appends as the store's limits allow. */
+export async function appendAll(store: ConversationStore, id: string, messages: readonly NewMessage[]): Promise<Message[]> {
+  const size = store.limits.batch ?? messages.length
+  const added: Message[] = []
+  for (let from = 0; from < messages.length; from += size)
+    added.push(...(await store.addMessages(id, messages.slice(from, from + size))))
+  return added
 }
 
 export function seqsOf(messages: readonly Message[]): number[] {
@@ -37,14 +55,26 @@ export function range(from: number, to: number): number[] {
 }
 
 /** The session and its messages as a caller sees them now. */
-export async function stateOf(store: ConversationStore, id: string): Promise<{ session: Session | undefined; messages: Message[] }> {
+export async function stateOf(
+  store: ConversationStore,
+  id: string,
+): Promise<{ session: Session | undefined; messages: Message[] }> {
   return { session: await store.getSession(id), messages: await store.getMessages(id) }
 }
 
 /** A whole session as an export would hold it, with fixed times. */
 export function sessionAt(id: string, updatedAt: number, more: Partial<Session> = {}): Session {
   const at = new Date(updatedAt)
-  return { id, state: {}, metadata: {}, lastSeq: 0, version: 1, createdAt: new Date(Math.min(updatedAt, START)), updatedAt: at, ...more }
+  return {
+    id,
+    state: {},
+    metadata: {},
+    lastSeq: 0,
+    version: 1,
+    createdAt: new Date(Math.min(updatedAt, START)),
+    updatedAt: at,
+    ...more,
+  }
 }
 
 /** A whole message as an export would hold it. */

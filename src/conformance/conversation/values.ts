@@ -1,10 +1,19 @@
-/** What goes in comes back: JSON, text, parts, sizes; and nothing is shared with the caller. */
+/** JSON goes in and comes back exactly, and what is not JSON is refused. */
 import { deepStrictEqual, ok, strictEqual } from 'node:assert/strict'
 import type { NewMessage } from '../../conversation/contract.ts'
 import type { ConversationStore } from '../../conversation/store.ts'
 import type { JsonObjectInput } from '../../store/contract.ts'
-import { BAD_JSON, HOSTILE_STRINGS, HOSTILE_TEXTS, JSON_VALUES, NON_STRINGS } from '../hostile.ts'
-import { expectNotApplied, expectRefused, expectTypeError, said, sameJson, stateOf, talk, type ConversationCase } from './support.ts'
+import { BAD_JSON, JSON_VALUES, NON_STRINGS } from '../hostile.ts'
+import {
+  expectNotApplied,
+  expectRefused,
+  expectTypeError,
+  said,
+  sameJson,
+  stateOf,
+  talk,
+  type ConversationCase,
+} from './support.ts'
 
 /** The parts that today's frameworks keep, and some that nobody knows yet. */
 const PARTS: readonly unknown[] = [
@@ -15,9 +24,15 @@ const PARTS: readonly unknown[] = [
   { type: 'source-document', sourceId: '2', mediaType: 'application/pdf', title: 'T', filename: 'f.pdf' },
   { type: 'data-weather', id: 'w', data: { city: 'Zürich', temperature: -0.5, hourly: [] }, transient: false },
   { type: 'step-start' },
-  ...['input-streaming', 'input-available', 'approval-requested', 'approval-responded', 'output-available', 'output-error', 'output-denied'].map(
-    (state) => ({ type: 'tool-search', toolCallId: 'c1', state, input: { q: '' }, output: null, providerExecuted: true }),
-  ),
+  ...[
+    'input-streaming',
+    'input-available',
+    'approval-requested',
+    'approval-responded',
+    'output-available',
+    'output-error',
+    'output-denied',
+  ].map((state) => ({ type: 'tool-search', toolCallId: 'c1', state, input: { q: '' }, output: null, providerExecuted: true })),
   { type: 'dynamic-tool', toolName: 'f', toolCallId: 'c2', state: 'output-available', input: {}, output: [1, { deep: [] }] },
   { type: 'never-seen-before', '': {}, nested: { type: 'text', text: 1 } },
   { no: 'type' },
@@ -29,9 +44,6 @@ const PARTS: readonly unknown[] = [
   {},
 ]
 
-/** Beyond this a limit costs more memory than trying it is worth. */
-const MAX_TRIED_BYTES = 32 * 2 ** 20
-
 async function addTo(store: ConversationStore, message: NewMessage): Promise<void> {
   const added = await store.addMessage('s', message)
   const [read] = await store.getMessages('s', { limit: 1 })
@@ -39,7 +51,7 @@ async function addTo(store: ConversationStore, message: NewMessage): Promise<voi
   sameJson(read, added)
 }
 
-const json: ConversationCase[] = [
+export const valueCases: ConversationCase[] = [
   {
     id: 'conversation/values/session-json',
     sentence: 'Any JSON in state and metadata comes back exactly: {} stays {}, keys keep their order, -0 and U+0000 survive.',
@@ -60,7 +72,9 @@ const json: ConversationCase[] = [
     id: 'conversation/values/object-itself',
     sentence: 'A state or metadata object is kept as it is, also where it is empty or has hostile keys.',
     async run({ store }) {
-      const objects = Object.entries(JSON_VALUES).filter(([, value]) => typeof value === 'object' && value !== null && !Array.isArray(value))
+      const objects = Object.entries(JSON_VALUES).filter(
+        ([, value]) => typeof value === 'object' && value !== null && !Array.isArray(value),
+      )
       for (const [id, value] of objects) {
         await store.createSession({ id, state: value as JsonObjectInput, metadata: value as JsonObjectInput })
         const session = await store.getSession(id)
@@ -80,7 +94,11 @@ const json: ConversationCase[] = [
         const added = await store.addMessage('s', message)
         const [read] = await store.getMessages('s', { limit: 1 })
         for (const { parts, toolCalls, metadata } of [added, read!]) {
-          sameJson({ parts, toolCalls, metadata }, { parts: message.parts, toolCalls: message.toolCalls, metadata: message.metadata }, name)
+          sameJson(
+            { parts, toolCalls, metadata },
+            { parts: message.parts, toolCalls: message.toolCalls, metadata: message.metadata },
+            name,
+          )
         }
       }
     },
@@ -106,7 +124,14 @@ const json: ConversationCase[] = [
       await addTo(store, { role: 'user', content: '', parts: [], toolCalls: [], metadata: {} })
       const [empty] = await store.getMessages('s')
       deepStrictEqual([empty?.content, empty?.parts, empty?.toolCalls, empty?.metadata], ['', [], [], {}])
-      await addTo(store, { role: 'user', content: null, parts: undefined, toolCalls: undefined, toolCallId: undefined, metadata: undefined })
+      await addTo(store, {
+        role: 'user',
+        content: null,
+        parts: undefined,
+        toolCalls: undefined,
+        toolCallId: undefined,
+        metadata: undefined,
+      })
       const [bare] = await store.getMessages('s', { limit: 1 })
       deepStrictEqual(Object.keys(bare!).toSorted(), ['content', 'createdAt', 'id', 'role', 'seq', 'sessionId'])
     },
@@ -115,7 +140,10 @@ const json: ConversationCase[] = [
     id: 'conversation/values/undefined-left-out',
     sentence: 'A property that is undefined counts as left out.',
     async run({ store }) {
-      const session = await store.createSession({ state: { a: undefined, b: { c: undefined } }, metadata: { a: [{ b: undefined }] } })
+      const session = await store.createSession({
+        state: { a: undefined, b: { c: undefined } },
+        metadata: { a: [{ b: undefined }] },
+      })
       deepStrictEqual([session.state, session.metadata], [{ b: {} }, { a: [{}] }])
       deepStrictEqual(await store.getSession(session.id), session)
     },
@@ -162,7 +190,8 @@ const json: ConversationCase[] = [
         await expectTypeError(() => store.addMessage('s', { role: wrong, content: 'x' }))
         if (wrong !== null) await expectTypeError(() => store.addMessage('s', { role: 'user', content: wrong }))
       }
-      for (const parts of ['text', {}, 5] as unknown as unknown[][]) await expectTypeError(() => store.addMessage('s', { role: 'user', parts }))
+      for (const parts of ['text', {}, 5] as unknown as unknown[][])
+        await expectTypeError(() => store.addMessage('s', { role: 'user', parts }))
       for (const createdAt of ['2026-01-01', 5, null] as unknown as Date[]) {
         await expectTypeError(() => store.addMessage('s', { role: 'user', createdAt }))
       }
@@ -173,131 +202,3 @@ const json: ConversationCase[] = [
     },
   },
 ]
-
-const text: ConversationCase[] = [
-  {
-    id: 'conversation/values/content',
-    sentence: 'Any string is content: SQL, markup, control characters, U+0000, lone surrogates, the empty string.',
-    async run({ store }) {
-      await store.createSession({ id: 's' })
-      const texts = [...HOSTILE_TEXTS, ...HOSTILE_STRINGS]
-      await store.addMessages('s', texts.map((content) => said(content)))
-      deepStrictEqual((await store.getMessages('s')).map(({ content }) => content), texts)
-    },
-  },
-  {
-    id: 'conversation/values/content-updated',
-    sentence: 'updateMessage takes any string too, plain after hostile and hostile after plain.',
-    async run({ store }) {
-      await talk(store, 's', 1)
-      for (const content of ['a\0b', 'plain', '\uD800', '"a\\u0000b"', null, '', '\0', 'plain']) {
-        strictEqual((await store.updateMessage('s', 'm1', { content })).content, content)
-        strictEqual((await store.getMessages('s'))[0]?.content, content)
-      }
-    },
-  },
-  {
-    id: 'conversation/values/names',
-    sentence: 'Session names, roles of up to 64 bytes and tool call ids are plain text, kept as they are.',
-    async run({ store }) {
-      await store.createSession({ id: 's' })
-      for (const name of HOSTILE_TEXTS.slice(0, 40)) strictEqual((await store.updateSession('s', { name })).name, name)
-      const messages = HOSTILE_TEXTS.map((word) => ({ role: Buffer.byteLength(word) > 64 ? 'user' : word, toolCallId: word }))
-      await store.addMessages('s', messages)
-      deepStrictEqual((await store.getMessages('s')).map(({ role, toolCallId }) => ({ role, toolCallId })), messages)
-    },
-  },
-  {
-    id: 'conversation/values/large-content',
-    sentence: 'Content of a megabyte comes back whole, or is refused with VALUE_TOO_LARGE where the store declares a lower limit.',
-    async run({ store }) {
-      await store.createSession({ id: 's' })
-      const content = 'holdfast \u6F22\u{1F600}'.repeat(62_500)
-      const bytes = Buffer.byteLength(content)
-      if (bytes > (store.limits.contentBytes ?? Infinity)) {
-        await expectNotApplied('VALUE_TOO_LARGE', () => store.addMessage('s', said(content)))
-        deepStrictEqual(await store.getMessages('s'), [])
-        return
-      }
-      await store.addMessages('s', [said('before'), said(content), said('after')])
-      const [, large] = await store.getMessages('s')
-      ok(large?.content === content, `${bytes} bytes went in, ${Buffer.byteLength(large?.content ?? '')} other bytes came back`)
-    },
-  },
-  {
-    id: 'conversation/values/large-json',
-    sentence: 'A part of a megabyte (an attachment as base64) comes back whole, or is refused with VALUE_TOO_LARGE.',
-    async run({ store }) {
-      await store.createSession({ id: 's' })
-      const parts = [{ type: 'file', url: `data:image/png;base64,${'QUJD'.repeat(262_144)}` }]
-      if (Buffer.byteLength(JSON.stringify(parts)) > (store.limits.jsonBytes ?? Infinity)) {
-        await expectNotApplied('VALUE_TOO_LARGE', () => store.addMessage('s', { role: 'user', parts }))
-        return
-      }
-      await store.addMessage('s', { role: 'user', parts })
-      deepStrictEqual((await store.getMessages('s'))[0]?.parts, parts)
-    },
-  },
-  {
-    id: 'conversation/values/content-limit',
-    sentence: 'Content beyond a declared limit is VALUE_TOO_LARGE, nothing of the batch is written, and the session still works.',
-    skip: ({ limits }) => (limits.contentBytes === undefined || limits.contentBytes > MAX_TRIED_BYTES ? 'no limit of content that could be tried' : undefined),
-    async run({ store }) {
-      await talk(store, 's', 1)
-      const tooLong = 'x'.repeat(store.limits.contentBytes! + 1)
-      await expectNotApplied('VALUE_TOO_LARGE', () => store.addMessages('s', [said('fine'), said(tooLong)]))
-      await expectNotApplied('VALUE_TOO_LARGE', () => store.updateMessage('s', 'm1', { content: tooLong }))
-      strictEqual((await store.addMessage('s', said(tooLong.slice(1)))).seq, 2)
-    },
-  },
-]
-
-const references: ConversationCase[] = [
-  {
-    id: 'conversation/values/no-live-references',
-    sentence: 'The store keeps and gives copies: changing an object that was passed or returned changes nothing stored.',
-    async run({ store }) {
-      const given = { state: { list: [1] }, metadata: { a: { b: 1 } } }
-      const message = { id: 'm', role: 'user', parts: [{ type: 'text', text: 'one' }], metadata: { a: 1 }, createdAt: new Date(5) }
-      const created = await store.createSession({ id: 's', ...given })
-      const added = await store.addMessage('s', message)
-      const before = await stateOf(store, 's')
-      const copy = structuredClone(before)
-      const read = await stateOf(store, 's')
-      const listed = (await store.listSessions()).items
-      for (const session of [given, created, read.session!, before.session!, ...listed]) Object.assign(session.state, { changed: true })
-      for (const { createdAt, metadata } of [created, ...listed, read.session!]) {
-        createdAt.setTime(0)
-        metadata['changed'] = true
-      }
-      for (const each of [message, added, ...read.messages]) {
-        each.createdAt.setTime(0)
-        Object.assign(each.parts![0] as object, { text: 'changed' })
-        Object.assign(each.metadata!, { changed: true })
-      }
-      deepStrictEqual(await stateOf(store, 's'), copy)
-    },
-  },
-  {
-    id: 'conversation/values/taken-at-call',
-    sentence: 'A call works with its arguments as they were when it was made.',
-    async run({ store }) {
-      const state = { step: 1 }
-      const messages = [said('one', 'm1'), said('two', 'm2')]
-      const creating = store.createSession({ id: 's', state })
-      state.step = 2
-      await creating
-      const ids = ['m1']
-      const adding = store.addMessages('s', messages)
-      messages.length = 0
-      await adding
-      const deleting = store.deleteMessages('s', ids)
-      ids[0] = 'm2'
-      await deleting
-      const read = await stateOf(store, 's')
-      deepStrictEqual([read.session?.state, read.messages.map(({ id }) => id)], [{ step: 1 }, ['m2']])
-    },
-  },
-]
-
-export const valueCases: ConversationCase[] = [...json, ...text, ...references]

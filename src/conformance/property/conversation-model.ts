@@ -1,7 +1,15 @@
 /** What the conversation contract means, as plainly as it can be written: one workspace in memory, without times. */
 import { HoldfastError, type ErrorCode } from '../../errors.ts'
-import type { Message, MessagePatch, MessageQuery, NewMessage, NewSession, Session, SessionPatch } from '../../conversation/contract.ts'
-import type { JsonObject } from '../../store/contract.ts'
+import type {
+  Message,
+  MessagePatch,
+  MessageQuery,
+  NewMessage,
+  NewSession,
+  Session,
+  SessionPatch,
+} from '../../conversation/contract.ts'
+import type { JsonObject, JsonObjectInput } from '../../store/contract.ts'
 
 export type TimelessSession = Omit<Session, 'createdAt' | 'updatedAt'>
 export type TimelessMessage = Omit<Message, 'createdAt'>
@@ -51,22 +59,32 @@ export class ConversationModel {
   /** Ids without order; the order is checked by the times that the store gives. */
   idsOf(query: Owner): string[] {
     const matches = ({ session }: Entry): boolean =>
-      (query.userId === undefined || session.userId === query.userId) && (query.agentId === undefined || session.agentId === query.agentId)
+      (query.userId === undefined || session.userId === query.userId) &&
+      (query.agentId === undefined || session.agentId === query.agentId)
     return [...this.#entries.values()].filter(matches).map(({ session }) => session.id)
   }
 
-  addMessages(sessionId: string, given: readonly NewMessage[], options: { expectedSeq?: number | undefined } = {}): TimelessMessage[] {
+  addMessages(
+    sessionId: string,
+    given: readonly NewMessage[],
+    options: { expectedSeq?: number | undefined } = {},
+  ): TimelessMessage[] {
     const entry = this.#entry(sessionId)
     const { lastSeq } = entry.session
     if (options.expectedSeq !== undefined && options.expectedSeq !== lastSeq) refuse('CONFLICT')
     if (given.some(({ id }) => entry.messages.some((message) => message.id === id))) refuse('CONFLICT')
-    const added = given.map((message, i) => ({ content: null, ...present(message), sessionId, seq: lastSeq + i + 1 }) as TimelessMessage)
+    const added = given.map(
+      (message, i) => ({ content: null, ...present(message), sessionId, seq: lastSeq + i + 1 }) as TimelessMessage,
+    )
     entry.messages.push(...added)
     entry.session = { ...entry.session, lastSeq: lastSeq + added.length }
     return added
   }
 
-  getMessages(sessionId: string, { after, before = Infinity, limit = Infinity, order = 'asc' }: MessageQuery = {}): TimelessMessage[] {
+  getMessages(
+    sessionId: string,
+    { after, before = Infinity, limit = Infinity, order = 'asc' }: MessageQuery = {},
+  ): TimelessMessage[] {
     const all = this.#entries.get(sessionId)?.messages ?? []
     const within = all.filter(({ seq }) => seq > (after ?? 0) && seq < before)
     const picked = after === undefined ? within.slice(Math.max(0, within.length - limit)) : within.slice(0, limit)
@@ -145,8 +163,8 @@ function patched<T extends object>(target: T, patch: object): T {
   return Object.fromEntries(Object.entries(changed).filter(([field, value]) => value !== null || field === 'content')) as T
 }
 
-function merge(current: JsonObject, given: object): JsonObject {
-  return Object.fromEntries([...Object.entries(current), ...Object.entries(given)]) as JsonObject
+function merge(current: JsonObject, given: object): JsonObjectInput {
+  return Object.fromEntries([...Object.entries(current), ...Object.entries(given)])
 }
 
 function present<T extends object>(fields: T): Partial<T> {

@@ -80,7 +80,11 @@ async function compareAll(store: ConversationStore, model: ConversationModel): P
     const sessions = await allPages(3, (cursor) => store.listSessions({ ...query, limit: 3, cursor }))
     deepStrictEqual(sessions.map(({ id }) => id).toSorted(), model.idsOf(query).toSorted(), 'a listing differs from the model')
     const times = sessions.map(({ updatedAt }) => updatedAt.getTime())
-    deepStrictEqual(times, times.toSorted((a, b) => b - a), 'a listing is not newest first')
+    deepStrictEqual(
+      times,
+      times.toSorted((a, b) => b - a),
+      'a listing is not newest first',
+    )
   }
   if (store.capabilities.search) await compareSearches(store, model)
 }
@@ -107,7 +111,10 @@ function operation(fc: FastCheck): Arbitrary<Operation> {
     { weight: 1, arbitrary: method('addMessages', session, messagesOf(fc, message), fc.record({ expectedSeq: seq })) },
     { weight: 3, arbitrary: method('getMessages', session, messageQuery(fc, seq)) },
     { weight: 2, arbitrary: method('updateSession', session, sessionPatch(fc), fc.constant({})) },
-    { weight: 1, arbitrary: method('updateSession', session, sessionPatch(fc), fc.record({ ifVersion: fc.integer({ min: 1, max: 4 }) })) },
+    {
+      weight: 1,
+      arbitrary: method('updateSession', session, sessionPatch(fc), fc.record({ ifVersion: fc.integer({ min: 1, max: 4 }) })),
+    },
     { weight: 2, arbitrary: method('upsertSession', sessionFields(fc, session)) },
     { weight: 2, arbitrary: method('updateMessage', session, message, messagePatch(fc)) },
     { weight: 2, arbitrary: method('deleteMessages', session, fc.array(message, { maxLength: 3 })) },
@@ -126,22 +133,45 @@ function jsonObject(fc: FastCheck): Arbitrary<unknown> {
 
 function sessionFields(fc: FastCheck, id: Arbitrary<string>): Arbitrary<unknown> {
   const user = fc.constantFrom(...USERS)
-  const fields = { id, userId: user, agentId: user, name: fc.constantFrom('n', ' ', 'ñ'), state: jsonObject(fc), metadata: jsonObject(fc) }
+  const fields = {
+    id,
+    userId: user,
+    agentId: user,
+    name: fc.constantFrom('n', ' ', 'ñ'),
+    state: jsonObject(fc),
+    metadata: jsonObject(fc),
+  }
   return fc.record(fields, { requiredKeys: ['id'] })
 }
 
 function sessionPatch(fc: FastCheck): Arbitrary<unknown> {
   const user = fc.option(fc.constantFrom(...USERS))
-  const fields = { userId: user, agentId: user, name: fc.option(fc.constantFrom('n', ' ')), state: jsonObject(fc), metadata: jsonObject(fc) }
+  const fields = {
+    userId: user,
+    agentId: user,
+    name: fc.option(fc.constantFrom('n', ' ')),
+    state: jsonObject(fc),
+    metadata: jsonObject(fc),
+  }
   return fc.record(fields, { requiredKeys: [] })
 }
 
 function messageFields(fc: FastCheck) {
   const text = fc.constantFrom(...WORDS)
-  const part = fc.oneof(fc.jsonValue({ maxDepth: 1 }), fc.record({ type: fc.constantFrom('text', 'file'), text }, { noNullPrototype: true }))
+  const part = fc.oneof(
+    fc.jsonValue({ maxDepth: 1 }),
+    fc.record({ type: fc.constantFrom('text', 'file'), text }, { noNullPrototype: true }),
+  )
   const list = fc.array(part, { maxLength: 3 })
   const role = fc.constantFrom('user', 'assistant', 'tool', '漢')
-  return { role, content: fc.option(text), parts: list, toolCalls: list, toolCallId: fc.constantFrom('c', ' '), metadata: jsonObject(fc) }
+  return {
+    role,
+    content: fc.option(text),
+    parts: list,
+    toolCalls: list,
+    toolCallId: fc.constantFrom('c', ' '),
+    metadata: jsonObject(fc),
+  }
 }
 
 function messagesOf(fc: FastCheck, id: Arbitrary<string>): Arbitrary<unknown> {
@@ -151,7 +181,12 @@ function messagesOf(fc: FastCheck, id: Arbitrary<string>): Arbitrary<unknown> {
 
 function messagePatch(fc: FastCheck): Arbitrary<unknown> {
   const { role, content, parts, toolCalls, toolCallId, metadata } = messageFields(fc)
-  const removable = { parts: fc.option(parts), toolCalls: fc.option(toolCalls), toolCallId: fc.option(toolCallId), metadata: fc.option(metadata) }
+  const removable = {
+    parts: fc.option(parts),
+    toolCalls: fc.option(toolCalls),
+    toolCallId: fc.option(toolCallId),
+    metadata: fc.option(metadata),
+  }
   return fc.record({ role, content, ...removable }, { requiredKeys: [] })
 }
 
