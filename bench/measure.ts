@@ -3,7 +3,7 @@
 /** One side of a comparison; `run` does the work once and may be called any number of times. */
 export interface Contender {
   readonly name: string
-  run(round: number): Promise<unknown> | unknown
+  run(round: number): unknown
 }
 
 export interface Timing {

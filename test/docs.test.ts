@@ -12,7 +12,11 @@ interface Block {
   readonly line: number
 }
 
-const pages = ['README.md', 'CONTRIBUTING.md', ...(await readdir(join(ROOT, 'docs'))).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)]
+const pages = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...(await readdir(join(ROOT, 'docs'))).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`),
+]
 
 function blocksOf(markdown: string): Block[] {
   return [...markdown.matchAll(/^```(\w+)(?: title=(\S+))?\n(.*?)^```$/gms)].map((match) => ({
@@ -26,11 +30,18 @@ function blocksOf(markdown: string): Block[] {
 /** A project that has the package installed; what ships is what runs. */
 async function project(): Promise<string> {
   const folder = await scratch()
-  await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'reader', private: true, type: 'module', dependencies: { holdfast: '*' } }))
+  await writeFile(
+    join(folder, 'package.json'),
+    JSON.stringify({ name: 'reader', private: true, type: 'module', dependencies: { holdfast: '*' } }),
+  )
   await mkdir(join(folder, 'node_modules', '.bin'), { recursive: true })
   await symlink(ROOT, join(folder, 'node_modules', 'holdfast'))
   await symlink(join(ROOT, 'node_modules', '@types'), join(folder, 'node_modules', '@types'))
-  await writeFile(join(folder, 'node_modules', '.bin', 'holdfast'), `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, 'dist', 'cli', 'main.js')}" "$@"\n`, { mode: 0o755 })
+  await writeFile(
+    join(folder, 'node_modules', '.bin', 'holdfast'),
+    `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, 'dist', 'cli', 'main.js')}" "$@"\n`,
+    { mode: 0o755 },
+  )
   return folder
 }
 

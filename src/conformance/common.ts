@@ -6,17 +6,6 @@ import type { ConformanceCase } from './case.ts'
 import { expectError, expectNotApplied, expectRefused, expectTypeError } from './expect.ts'
 import { BAD_IDS, NEAR_DUPLICATES, NON_STRINGS } from './hostile.ts'
 
-export {
-  allPages,
-  collect,
-  expectError,
-  expectNotApplied,
-  expectRefused,
-  expectTypeError,
-  inParallel,
-  sameJson,
-} from './expect.ts'
-
 /** A store of any kind. */
 export interface AnyStore extends StoreBase {
   readonly capabilities: object

@@ -250,11 +250,6 @@ export const NON_STRINGS: readonly unknown[] = [
   { toString: () => 'a' },
 ]
 
-/** An id of exactly so many bytes, ending in `tail`. */
-export function longId(bytes: number, tail = ''): string {
-  return 'x'.repeat(bytes - Buffer.byteLength(tail)) + tail
-}
-
 /** JSON values that must come back exactly, by name. */
 export const JSON_VALUES: Readonly<Record<string, unknown>> = {
   null: null,

@@ -97,11 +97,6 @@ export function padded<T>(values: readonly T[]): T[] {
   return Array.from({ length: size }, (_, i) => values[Math.min(i, values.length - 1)]!)
 }
 
-/** Escapes `%`, `_` and the escape character itself for `LIKE … ESCAPE '\'`. */
-export function escapeLike(text: string): string {
-  return text.replace(/[\\%_]/g, '\\$&')
-}
-
 /** The migrations still to run from `found` on; a schema from a newer Holdfast is refused. */
 export function pending(schema: SqlSchema, found: number): readonly Migration[] {
   const known = schema.migrations.length

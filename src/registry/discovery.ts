@@ -93,11 +93,8 @@ function discover(options: DiscoveryOptions): Discovered {
   const problems: PackageProblem[] = []
   const found = { appRoot, declarations, problems }
   const report: Report = (name, problem) => problems.push({ package: ascii(name.slice(0, MAX_SHOWN)), problem: ascii(problem) })
-  if (options.mode === 'off') return found
-  if (appRoot === undefined) {
-    report(APPLICATION, 'no package.json is near the entry script; set HOLDFAST_APP_ROOT to look for plugins')
-    return found
-  }
+  // A script that belongs to no project has no plugins, which is nothing wrong.
+  if (options.mode === 'off' || appRoot === undefined) return found
   const look = (name: string, work: () => Declaration[]): void => {
     try {
       declarations.push(...work())

@@ -1,6 +1,6 @@
 /** The registries as the rest of Holdfast sees them. */
 export { findAppRoot } from './app-root.ts'
-export type { Backends, Stores } from './contract-check.ts'
+export type { Stores } from './contract-check.ts'
 export { Discovery } from './discovery.ts'
 export type { DiscoveryOptions, PackageProblem } from './discovery.ts'
 export {

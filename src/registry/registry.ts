@@ -86,9 +86,8 @@ export class StoreRegistry<K extends Kind> {
    * planned, or what the engine says.
    */
   async create<const N extends BackendName<K>>(name: N, ...[options]: OptionsArgument<CreateOptions<K, N>>): Promise<Stores[K]> {
-    if (typeof name !== 'string') throw new TypeError(`the name of a backend must be a string, not ${typeName(name)}`)
     const registration = this.#find(name)
-    const factory = await this.#load(registration)
+    const factory = await this.#attempt(registration, () => registration.load())
     const { openStore } = await import('./open.ts')
     const { kind } = this
     const loadClient = <T>(specifier: string): Promise<T> => this.#loadClient(registration, specifier)
@@ -117,6 +116,15 @@ export class StoreRegistry<K extends Kind> {
   }
 
   /**
+   * What the stores of a backend can do, by its name or alias, without opening one. Undefined where only an open store tells: for backends
+   * that are registered or come from packages. Otherwise it fails as `create` does before it opens anything.
+   */
+  async capabilities(name: string): Promise<Stores[K]['capabilities'] | undefined> {
+    const registration = this.#find(name)
+    return this.#attempt(registration, async () => registration.capabilities?.()) as Promise<Stores[K]['capabilities'] | undefined>
+  }
+
+  /**
    * The backend that a URL or a path stands for: by its scheme, by a scheme that is a backend's name, or by a path that ends in `.db`,
    * `.sqlite` or `.sqlite3`. Undefined where nothing is certain.
    */
@@ -135,6 +143,7 @@ export class StoreRegistry<K extends Kind> {
   }
 
   #find(name: string): Registration {
+    if (typeof name !== 'string') throw new TypeError(`the name of a backend must be a string, not ${typeName(name)}`)
     const text = name.toLowerCase()
     const certain = this.#table.holder(text)
     if (certain?.planned === true) throw this.#planned(certain)
@@ -146,12 +155,13 @@ export class StoreRegistry<K extends Kind> {
     return registration
   }
 
-  async #load(registration: Registration): ReturnType<Registration['load']> {
+  /** Loads something of a backend; the error says of which. */
+  async #attempt<T>({ name }: Registration, load: () => Promise<T>): Promise<T> {
     try {
-      return await registration.load()
+      return await load()
     } catch (error) {
       if (!isHoldfastError(error)) throw error
-      throw failure({ kind: this.kind, name: registration.name }, error.code, error.message, { cause: error.cause })
+      throw failure({ kind: this.kind, name }, error.code, error.message, { cause: error.cause })
     }
   }
 

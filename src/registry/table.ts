@@ -17,6 +17,8 @@ export interface Registration {
   /** Folder of the package that it comes from; client libraries are looked for there first. */
   readonly directory?: string | undefined
   load(): Promise<AnyFactory>
+  /** What its file declares. Only built-in backends have it: nobody else's code runs before `create`. */
+  capabilities?(): Promise<object | undefined>
 }
 
 export class NameTable {
@@ -82,11 +84,19 @@ export class NameTable {
 }
 
 function fromLine(name: string, { load, planned, client, schemes }: Catalogue[string]): Registration {
-  const factory = async (): Promise<AnyFactory> => {
+  const file = once(async () => {
     if (load === undefined) throw new HoldfastError('UNSUPPORTED', 'it is planned and not built yet')
-    return (await load()).create
+    return load()
+  })
+  return {
+    name,
+    origin: 'built-in',
+    planned: planned === true,
+    client,
+    schemes,
+    load: async () => (await file()).create,
+    capabilities: async () => (await file()).capabilities,
   }
-  return { name, origin: 'built-in', planned: planned === true, client, schemes, load: once(factory) }
 }
 
 /** The same name from the same package replaces itself, so that a module that is evaluated twice does no harm. */

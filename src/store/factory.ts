@@ -44,6 +44,13 @@ export interface ClientPackage {
   readonly range: string
 }
 
+/** What the file of a built-in backend exports. */
+export interface BackendModule<B = unknown> {
+  readonly create: AnyFactory<B>
+  /** What its stores can do, known without opening one; left out where that depends on the engine that it meets. */
+  readonly capabilities?: B extends { readonly capabilities: infer C } ? C : object
+}
+
 /** One line of a catalogue of built-in backends. */
 export interface CatalogueLine<B = unknown> {
   readonly aliases?: readonly string[]
@@ -52,7 +59,7 @@ export interface CatalogueLine<B = unknown> {
   /** Left out where the backend needs nothing but Node. */
   readonly client?: ClientPackage
   /** Imports the backend's file; it runs when a store is first created. */
-  readonly load?: () => Promise<{ readonly create: AnyFactory<B> }>
+  readonly load?: () => Promise<BackendModule<B>>
   /** The name is reserved, and the backend is not built yet. */
   readonly planned?: true
 }

@@ -146,13 +146,13 @@ describe('the SQLite engine', () => {
     const folder = await scratch()
     const engine = await openTrial(join(folder, 'trial.db'))
     const writer = run('test/fixtures/open-and-append.ts', [join(folder, 'trial.db'), 'x', '1'])
-    let writing = true
+    const stop = new AbortController()
     const writes = (async () => {
-      for (let i = 0; writing; i++) await engine.write(insert(`row ${i}`))
+      for (let i = 0; !stop.signal.aborted; i++) await engine.write(insert(`row ${i}`))
     })()
     await sleep(50)
     await engine.backup(join(folder, 'copy.db'))
-    writing = false
+    stop.abort()
     await writes
     await writer.ended
     const copy = new DatabaseSync(join(folder, 'copy.db'))
