@@ -62,10 +62,12 @@ async function conversation(folder: string): Promise<Prepared> {
   const store = await CONVERSATION_STORES.create('sqlite', { path: join(folder, 'conversation.db') })
   const db = openRaw(
     join(folder, 'raw-conversation.db'),
-    `CREATE TABLE sessions (id TEXT PRIMARY KEY, user_id TEXT, last_seq INTEGER NOT NULL, updated_at INTEGER NOT NULL) STRICT;
+    `CREATE TABLE sessions (id TEXT PRIMARY KEY, user_id TEXT, name TEXT, state TEXT NOT NULL, metadata TEXT NOT NULL, last_seq INTEGER NOT NULL,
+       created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL) STRICT;
+     CREATE INDEX sessions_by_time ON sessions (updated_at, id);
      CREATE INDEX sessions_by_user ON sessions (user_id, updated_at, id);
-     CREATE TABLE messages (session_id TEXT, seq INTEGER, id TEXT, role TEXT, content TEXT, created_at INTEGER, PRIMARY KEY (session_id, seq)) STRICT, WITHOUT ROWID;
-     CREATE UNIQUE INDEX messages_by_id ON messages (session_id, id)`,
+     CREATE TABLE messages (n INTEGER PRIMARY KEY, session_id TEXT NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL, role TEXT NOT NULL, content TEXT,
+       metadata TEXT, created_at INTEGER NOT NULL, UNIQUE (session_id, seq), UNIQUE (session_id, id)) STRICT`,
   )
   const raw = rawConversation(db)
   db.exec('BEGIN')
@@ -117,30 +119,38 @@ async function conversation(folder: string): Promise<Prepared> {
   }
 }
 
+/** The same data and the same guarantees, without a contract: rows to objects, a sequence number a session, one transaction an append. */
 function rawConversation(db: DatabaseSync) {
-  const create = db.prepare('INSERT INTO sessions VALUES (?, ?, 0, ?)')
+  const create = db.prepare("INSERT INTO sessions VALUES (?, ?, NULL, '{}', '{}', 0, ?, ?)")
   const next = db.prepare('UPDATE sessions SET last_seq = last_seq + 1, updated_at = ? WHERE id = ? RETURNING last_seq')
-  const insert = db.prepare('INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)')
+  const insert = db.prepare('INSERT INTO messages (session_id, seq, id, role, content, created_at) VALUES (?, ?, ?, ?, ?, ?)')
   const newest = db.prepare('SELECT * FROM messages WHERE session_id = ? ORDER BY seq DESC LIMIT ?')
-  const list = db.prepare('SELECT * FROM sessions WHERE user_id = ? ORDER BY updated_at DESC, id LIMIT ?')
+  const list = db.prepare('SELECT * FROM sessions WHERE user_id = ? ORDER BY updated_at DESC, id DESC LIMIT ?')
+  const toMessage = (row: Row): object => ({ ...row, created_at: new Date(row['created_at'] as number) })
+  const toSession = (row: Row): object => ({
+    ...row,
+    state: JSON.parse(row['state'] as string) as unknown,
+    metadata: JSON.parse(row['metadata'] as string) as unknown,
+    created_at: new Date(row['created_at'] as number),
+    updated_at: new Date(row['updated_at'] as number),
+  })
   return {
-    create: (id: string, userId: string) => create.run(id, userId, Date.now()),
+    create: (id: string, userId: string) => create.run(id, userId, Date.now(), Date.now()),
     append: (sessionId: string, content: string) => {
       const seq = next.get(Date.now(), sessionId)!['last_seq'] as number
       insert.run(sessionId, seq, crypto.randomUUID(), 'user', content, Date.now())
     },
-    newest: (sessionId: string, limit: number) => newest.all(sessionId, limit).toReversed(),
-    list: (userId: string, limit: number) => list.all(userId, limit),
+    newest: (sessionId: string, limit: number) => newest.all(sessionId, limit).map(toMessage).toReversed(),
+    list: (userId: string, limit: number) => list.all(userId, limit).map(toSession),
     transaction: (work: () => void) => transaction(db, work),
   }
 }
 
+type Row = Record<string, unknown>
+
 async function state(folder: string): Promise<Prepared> {
   const store = await STATE_STORES.create('sqlite', { path: join(folder, 'state.db') })
-  const db = openRaw(
-    join(folder, 'raw-state.db'),
-    'CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID',
-  )
+  const db = openRaw(join(folder, 'raw-state.db'), 'CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT')
   const set = db.prepare('INSERT INTO state VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value')
   const get = db.prepare('SELECT value FROM state WHERE key = ?')
   const scan = db.prepare('SELECT key FROM state WHERE key > ? ORDER BY key LIMIT ?')

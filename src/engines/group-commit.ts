@@ -12,6 +12,8 @@ export interface Transactor {
   drive<T>(script: () => Script<T>): T
   /** False once SQLite has undone the transaction by itself, as it does when the disk is full. */
   inTransaction(): boolean
+  /** Rises whenever a statement may have changed something. */
+  changeCount(): number
   translate(error: unknown): HoldfastError
 }
 
@@ -77,8 +79,7 @@ export class GroupCommit {
     let delayMs = 0
     if (this.#queue.length > 0) {
       try {
-        this.#db.execute('BEGIN IMMEDIATE')
-        this.#commit(this.#runJobs(began))
+        this.#transact(began)
       } catch (error) {
         delayMs = this.#notBegun(error)
       }
@@ -96,52 +97,72 @@ export class GroupCommit {
     this.#schedule(delayMs)
   }
 
-  /** Runs jobs until the queue is empty or the turn is over; returns what to tell their callers after the commit. */
-  #runJobs(began: number): Settlement {
-    const settlement: Settlement = { done: [], lost: undefined }
-    const alone = this.#queue.length === 1
-    let taken = 0
-    while (taken < this.#queue.length) {
-      const job = this.#queue[taken++]!
-      this.#runJob(job, alone, settlement)
-      if (settlement.lost !== undefined || performance.now() - began > TURN_MS) break
+  /**
+   * One transaction over the jobs of a turn. Savepoints would let each job be undone by itself, but they copy every page that it touches and
+   * double its cost; so the jobs first run without, and again with them in the rare case that one failed half-way.
+   */
+  #transact(began: number): void {
+    this.#db.execute('BEGIN IMMEDIATE')
+    let done = this.#runJobs(began, false)
+    if (done === undefined) {
+      this.#db.execute('ROLLBACK')
+      this.#db.execute('BEGIN IMMEDIATE')
+      done = this.#runJobs(performance.now(), true)!
     }
-    this.#queue = this.#queue.slice(taken)
-    return settlement
+    this.#queue = this.#queue.slice(done.length)
+    this.#commit(done)
   }
 
-  #runJob(job: Job, alone: boolean, settlement: Settlement): void {
+  /** Runs jobs until the queue is empty or the turn is over. Undefined: one failed half-way, and nothing guards the others. */
+  #runJobs(began: number, guarded: boolean): Outcome[] | undefined {
+    const done: Outcome[] = []
+    for (const job of this.#queue) {
+      const before = this.#db.changeCount()
+      const outcome = guarded ? this.#runGuarded(job) : this.#runJob(job)
+      done.push(outcome)
+      // What SQLite undid by itself is undone for all.
+      if (!this.#db.inTransaction()) return done
+      if (!guarded && outcome.failed && this.#db.changeCount() !== before) return undefined
+      if (performance.now() - began > TURN_MS) break
+    }
+    return done
+  }
+
+  #runJob(job: Job): Outcome {
     try {
-      if (!alone) this.#db.execute('SAVEPOINT job')
-      const value = this.#db.drive(job.script)
-      if (!alone) this.#db.execute('RELEASE job')
-      settlement.done.push({ job, value })
+      return { job, failed: false, result: this.#db.drive(job.script) }
     } catch (error) {
-      if (!this.#db.inTransaction()) {
-        settlement.lost = error
-      } else if (alone) {
-        this.#db.execute('ROLLBACK')
-      } else {
-        this.#db.execute('ROLLBACK TO job')
-        this.#db.execute('RELEASE job')
-      }
-      job.reject(this.#db.translate(error))
+      return { job, failed: true, result: error }
     }
   }
 
-  #commit(settlement: Settlement): void {
-    let failure = settlement.lost
-    if (failure === undefined && this.#db.inTransaction()) {
-      try {
-        this.#db.execute('COMMIT')
-      } catch (error) {
-        failure = error
-        if (this.#db.inTransaction()) this.#db.execute('ROLLBACK')
-      }
+  #runGuarded(job: Job): Outcome {
+    this.#db.execute('SAVEPOINT job')
+    const outcome = this.#runJob(job)
+    if (!this.#db.inTransaction()) return outcome
+    if (outcome.failed) this.#db.execute('ROLLBACK TO job')
+    this.#db.execute('RELEASE job')
+    return outcome
+  }
+
+  /** Makes it durable, then tells the callers. */
+  #commit(done: readonly Outcome[]): void {
+    const lost = this.#db.inTransaction() ? this.#tryCommit() : done.at(-1)?.result
+    for (const { job, failed, result } of done) {
+      if (failed) job.reject(this.#db.translate(result))
+      else if (lost === undefined) job.resolve(result as never)
+      else job.reject(this.#db.translate(lost))
     }
-    for (const { job, value } of settlement.done) {
-      if (failure === undefined) job.resolve(value as never)
-      else job.reject(this.#db.translate(failure))
+  }
+
+  /** The error that kept the transaction from being committed. */
+  #tryCommit(): unknown {
+    try {
+      this.#db.execute('COMMIT')
+      return undefined
+    } catch (error) {
+      if (this.#db.inTransaction()) this.#db.execute('ROLLBACK')
+      return error
     }
   }
 
@@ -161,8 +182,9 @@ export class GroupCommit {
   }
 }
 
-interface Settlement {
-  readonly done: { readonly job: Job; readonly value: unknown }[]
-  /** Why SQLite undid the whole transaction, where it did. */
-  lost: unknown
+/** What became of a job, before the commit: its value, or the error that it failed with. */
+interface Outcome {
+  readonly job: Job
+  readonly failed: boolean
+  readonly result: unknown
 }

@@ -1,8 +1,8 @@
 /** Finding installed packages and reading their package.json, without running any of their code. */
-import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import type { JsonObject } from '../store/contract.ts'
+import { readFileSync, realpathSync, statSync } from './fs.ts'
 
 /** Package files beyond this are not read: the largest honest ones are some hundred kilobytes. */
 const MAX_BYTES = 4 * 1024 * 1024

@@ -164,6 +164,25 @@ describe('the SQLite engine', () => {
     await engine.close()
   })
 
+  it('makes the folders of its file, any number of them at once', async () => {
+    const root = await scratch()
+    const files = Array.from({ length: 8 }, (_, i) => join(root, 'a', 'b', 'c', `${i % 4}`, `${i}.db`))
+    const opened = await Promise.all(files.map((file) => openTrial(file)))
+    expect(opened.map(({ path }) => path)).toEqual(files)
+    await Promise.all(opened.map((engine) => engine.close()))
+  })
+
+  it('fails where there can be no folder: below a file, and below /proc, which says of a new folder that it is missing', async () => {
+    const root = await scratch()
+    await writeFile(join(root, 'file'), 'not a folder')
+    const refused = [join(root, 'file', 'x.db'), join(root, 'file', 'deep', 'er', 'x.db')]
+    if (process.platform === 'linux') refused.push('/proc/holdfast/x.db', '/proc/holdfast/deep/er/x.db', '/proc/x.db')
+    for (const file of refused) {
+      const error: unknown = await openSqlite(file).catch((error: unknown) => error)
+      expect(isHoldfastError(error, 'UNAVAILABLE'), `${file}: ${String(error)}`).toBe(true)
+    }
+  })
+
   it('says what is wrong with a file that is no database', async () => {
     const file = join(await scratch(), 'letter.db')
     await writeFile(file, 'Dear database, '.repeat(100))
