@@ -1,31 +1,45 @@
 /** What an agent puts before its model: the newest turns of a session and the documents that fit. */
 import type { Message, Session } from './conversation/contract.ts'
 import type { ConversationStore } from './conversation/store.ts'
+import { isHoldfastError } from './errors.ts'
 import type { Embedding, Filter, Hit } from './knowledge/contract.ts'
+import { toFloats } from './knowledge/records.ts'
 import type { KnowledgeStore } from './knowledge/store.ts'
 import type { CallOptions } from './store/contract.ts'
-import { invalid } from './store/text.ts'
+import { checkInteger, invalid, typeName } from './store/text.ts'
 
+/** `timeoutMs` counts for each call to a store. */
 export interface ContextQuery extends CallOptions {
-  /** Newest messages to take, default 20. Fewer come where the oldest of them answer a tool call that is no longer among them. */
+  /**
+   * Newest messages to take, default 20; 0: none. Fewer come where the oldest of them are results of tool calls that are no longer among
+   * them, and none where there is nothing else: take more than the longest group of a call and its results.
+   */
   readonly historyLimit?: number | undefined
-  /** What to look for in the knowledge: text (needs `embed`) or an embedding. Neither: no documents. */
+  /** What to look for in the knowledge: text (needs `embed`) or an embedding, not both. Neither: no documents. */
   readonly text?: string | undefined
   readonly embedding?: Embedding | undefined
-  /** Documents to take, default 5. */
+  /** Documents to take, over all collections; default 5, 0: none. */
   readonly knowledgeLimit?: number | undefined
-  /** Collections to look in. Default: all of the workspace; with `embedding`, all of its dimension. */
+  /** Collections to look in; an unknown one is `NOT_FOUND`. Default: all of the workspace; with `embedding`, all of its dimension. */
   readonly collections?: readonly string[] | undefined
+  /** Of the documents, in every collection. */
   readonly filter?: Filter | undefined
+  /** Documents with a lower score are left out. */
   readonly minScore?: number | undefined
 }
 
 export interface Context {
   /** Undefined where there is no such session; `messages` is empty then. */
   readonly session: Session | undefined
-  /** Oldest first. Never begins with a tool result whose call is not there: model APIs refuse that. */
+  /**
+   * Oldest first, never with results of tool calls that were cut off at the beginning: model APIs refuse those.
+   *
+   * The end is as it is stored. The last message may be a tool call without results: the tool runs, waits for an approval, or was lost
+   * with its process. Only the caller knows which, and to hide the newest message would hide that a tool may have run, so it stays; give
+   * it results, be it that it failed, before asking a model.
+   */
   readonly messages: Message[]
-  /** Best first, each with the collection it is from. */
+  /** Best first, each with the collection it is from. Scores of collections with different distances are compared as they are. */
   readonly documents: (Hit & { collection: string })[]
 }
 
@@ -34,36 +48,72 @@ interface Stores {
   readonly knowledge: KnowledgeStore
 }
 
-export async function buildContext(
-  { conversation, knowledge }: Stores,
-  sessionId: string,
-  query: ContextQuery = {},
-): Promise<Context> {
-  if (query.text !== undefined && query.embedding !== undefined) throw invalid('give text or embedding, not both')
-  const call = { signal: query.signal, timeoutMs: query.timeoutMs }
+/** Reads the session, its messages and the documents at the same time. */
+export async function buildContext(stores: Stores, sessionId: string, query: ContextQuery = {}): Promise<Context> {
+  const { signal, timeoutMs } = query
+  const call = { signal, timeoutMs }
+  const historyLimit = checkInteger(query.historyLimit, 'historyLimit', { min: 0 }, 20)
+  const search = toSearch(query)
   const [session, messages, documents] = await Promise.all([
-    conversation.getSession(sessionId, call),
-    conversation.getMessages(sessionId, { limit: query.historyLimit ?? 20, ...call }),
-    findDocuments(knowledge, query, call),
+    stores.conversation.getSession(sessionId, call),
+    historyLimit === 0 ? [] : stores.conversation.getMessages(sessionId, { limit: historyLimit, ...call }),
+    search === undefined ? [] : findDocuments(stores.knowledge, search, call),
   ])
   return { session, messages: withoutOrphans(messages), documents }
 }
 
-/** Drops the tool results at the beginning: the message with their call was cut off. */
+/**
+ * Drops tool results at the beginning that cannot have their call before them, since nothing but results and what users and the system
+ * said is there.
+ */
 function withoutOrphans(messages: Message[]): Message[] {
-  const first = messages.findIndex(({ role }) => role !== 'tool')
-  return first < 0 ? [] : messages.slice(first)
+  const caller = messages.findIndex((message) => !isToolResult(message) && !NEVER_CALL.has(message.role))
+  const answered = caller < 0 ? messages.length : caller
+  return messages.filter((message, i) => i > answered || !isToolResult(message))
 }
 
-async function findDocuments(knowledge: KnowledgeStore, query: ContextQuery, call: CallOptions): Promise<Context['documents']> {
-  const { text, embedding, filter, minScore, knowledgeLimit: limit = 5 } = query
-  if (text === undefined && embedding === undefined) return []
-  const wanted = text === undefined ? { embedding: embedding! } : { text }
-  const names = query.collections ?? (await searchable(knowledge, embedding, call))
+const NEVER_CALL: ReadonlySet<string> = new Set(['user', 'system', 'developer'])
+
+function isToolResult({ role, toolCallId }: Message): boolean {
+  return role === 'tool' || role === 'function' || toolCallId !== undefined
+}
+
+interface Search {
+  readonly wanted: { readonly text: string } | { readonly embedding: Float32Array }
+  readonly collections: ReadonlySet<string> | undefined
+  readonly limit: number
+  readonly filter: Filter | undefined
+  readonly minScore: number | undefined
+}
+
+/** Checked here as well, since with no collection to search nothing else would. Undefined where no documents are wanted. */
+function toSearch({ text, embedding, collections, knowledgeLimit, filter, minScore }: ContextQuery): Search | undefined {
+  if (text !== undefined && embedding !== undefined) throw invalid('give text or embedding, not both')
+  if (text !== undefined && typeof text !== 'string') throw new TypeError(`text must be a string, not ${typeName(text)}`)
+  if (collections !== undefined && !Array.isArray(collections)) {
+    throw new TypeError(`collections must be an array of names, not ${typeName(collections)}`)
+  }
+  const limit = checkInteger(knowledgeLimit, 'knowledgeLimit', { min: 0, max: MAX_DOCUMENTS }, 5)
+  const wanted = text === undefined ? embedding && { embedding: toFloats(embedding, 'embedding') } : { text }
+  if (embedding?.length === 0) throw invalid('embedding is empty')
+  if (wanted === undefined || limit === 0) return undefined
+  return { wanted, collections: collections && new Set(collections), limit, filter, minScore }
+}
+
+/** What one search may give. */
+const MAX_DOCUMENTS = 10_000
+
+async function findDocuments(knowledge: KnowledgeStore, search: Search, call: CallOptions): Promise<Context['documents']> {
+  const { wanted, limit, filter, minScore } = search
+  const names = search.collections ?? (await searchable(knowledge, wanted, call))
+  const searchOne = async (collection: string): Promise<Context['documents']> => {
+    const hits = await knowledge.search(collection, { ...wanted, limit, filter, minScore, ...call })
+    return hits.map((hit) => ({ ...hit, collection }))
+  }
   const found = await Promise.all(
-    names.map(async (collection) => {
-      const hits = await knowledge.search(collection, { ...wanted, limit, filter, minScore, ...call })
-      return hits.map((hit) => ({ ...hit, collection }))
+    Array.from(names, (name) => {
+      // One that nobody named may be deleted between listing and searching.
+      return search.collections === undefined ? searchOne(name).catch(unlessMissing) : searchOne(name)
     }),
   )
   return found
@@ -72,7 +122,14 @@ async function findDocuments(knowledge: KnowledgeStore, query: ContextQuery, cal
     .slice(0, limit)
 }
 
-async function searchable(knowledge: KnowledgeStore, embedding: Embedding | undefined, call: CallOptions): Promise<string[]> {
+async function searchable(knowledge: KnowledgeStore, wanted: Search['wanted'], call: CallOptions): Promise<string[]> {
   const collections = await knowledge.listCollections(call)
-  return collections.filter(({ dimension }) => embedding === undefined || dimension === embedding.length).map(({ name }) => name)
+  const fits = ({ dimension }: { dimension: number }): boolean =>
+    !('embedding' in wanted) || dimension === wanted.embedding.length
+  return collections.filter(fits).map(({ name }) => name)
+}
+
+function unlessMissing(error: unknown): [] {
+  if (isHoldfastError(error, 'NOT_FOUND')) return []
+  throw error
 }

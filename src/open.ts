@@ -1,15 +1,19 @@
 /** Opens the three stores of an agent by its settings, and what spans them. Loaded by the first call. */
-import { mkdir, mkdtemp, open as openFile, rename, rm, rmdir } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { join } from 'node:path'
+import { backup } from './backup.ts'
 import { buildContext } from './context.ts'
 import type { ConversationStore } from './conversation/store.ts'
-import { HoldfastError, isHoldfastError, type Kind } from './errors.ts'
+import { HoldfastError, isHoldfastError, KINDS, type Kind } from './errors.ts'
+import { isPlainObject } from './knowledge/filter.ts'
 import type { KnowledgeStore } from './knowledge/store.ts'
-import { backendForUrl, CONVERSATION_STORES, findAppRoot, KNOWLEDGE_STORES, STATE_STORES, type Stores } from './registry/index.ts'
 import type { Persistence, PersistenceOptions, Workspace, WorkspaceRemoval } from './persistence.ts'
-import { resolveSettings, type ResolvedSettings, type ResolvedStore, type StoreSetting } from './settings.ts'
+import { isFinishedStore, storeProblems } from './registry/contract-check.ts'
+import { backendForUrl, CONVERSATION_STORES, findAppRoot, KNOWLEDGE_STORES, STATE_STORES, type Stores } from './registry/index.ts'
+import { schemeOf } from './registry/url.ts'
+import { resolveSettings, type ResolvedSettings, type StoreSetting } from './settings.ts'
 import type { StateStore } from './state/store.ts'
 import { checkWorkspace } from './store/core.ts'
+import { typeName } from './store/text.ts'
 
 interface Creates {
   create(name: string, options: Record<string, unknown>): Promise<unknown>
@@ -21,91 +25,132 @@ const REGISTRIES: { readonly [K in Kind]: Creates } = {
   state: STATE_STORES,
 }
 
+/** Names and aliases of the backends that `dir` and `durability` are for. */
+const EMBEDDED = new Set(['sqlite', 'sync_sqlite', 'sqlite_sync'])
+
 export async function open(options: PersistenceOptions): Promise<Persistence> {
-  const { config, appRoot, conversation, knowledge, state, ...rest } = options
-  const settings = await resolveSettings(
-    { ...rest, conversation: settingOf(conversation), knowledge: settingOf(knowledge), state: settingOf(state) },
-    { root: appRoot ?? findAppRoot() ?? process.cwd(), env: process.env, config },
-  )
+  if (!isPlainObject(options))
+    throw new TypeError(`the options of openPersistence must be a plain object, not ${typeName(options)}`)
+  const { config, appRoot, conversation, knowledge, state, ...rest } = options as PersistenceOptions
+  const given = {
+    conversation: settingOf('conversation', conversation),
+    knowledge: settingOf('knowledge', knowledge),
+    state: settingOf('state', state),
+  }
+  const root = findAppRoot(checkRoot(appRoot)) ?? process.cwd()
+  const settings = await resolveSettings({ ...rest, ...given }, { root, env: process.env, config })
   const opened: AsyncDisposable[] = []
-  const obtain = async <K extends Kind>(kind: K, given: Stores[K] | StoreSetting | undefined): Promise<Stores[K]> => {
-    if (isStore(given)) return settings.workspace === '' ? given : (given.workspace(settings.workspace) as Stores[K])
+  const obtain = async <K extends Kind>(kind: K, value: unknown): Promise<Stores[K]> => {
+    if (isStore(value)) return value as Stores[K]
     const store = await openStore(kind, settings)
     opened.push(store)
     return store
   }
-  const close = async (): Promise<void> => {
-    await Promise.all(opened.map((store) => store[Symbol.asyncDispose]()))
-  }
+  const close = (): Promise<void> => allDone(opened.map((store) => store[Symbol.asyncDispose]())).then(() => undefined)
   const opening = [obtain('conversation', conversation), obtain('knowledge', knowledge), obtain('state', state)] as const
   try {
-    return createPersistence(settings.workspace, ...(await Promise.all(opening)), close)
+    return createPersistence(await allDone(opening), settings, close)
   } catch (error) {
-    await Promise.allSettled(opening)
-    await close()
-    throw error
+    throw await close().then(
+      () => error,
+      (second: unknown) => bothErrors(error, second),
+    )
   }
 }
 
 /** Opens the store of one kind. */
 export async function openStore<K extends Kind>(kind: K, settings: ResolvedSettings): Promise<Stores[K]> {
-  const { name, options } = choose(settings, settings.stores[kind])
-  const embed = kind === 'knowledge' && settings.embed !== undefined ? { embed: settings.embed } : {}
-  return (await REGISTRIES[kind].create(name, { ...embed, ...options })) as Stores[K]
+  const { workspace, timeoutMs, embed } = settings
+  const { name, options } = choose(kind, settings.stores[kind].setting)
+  const common = {
+    workspace,
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(kind === 'knowledge' && embed !== undefined ? { embed } : {}),
+    ...(EMBEDDED.has(name.toLowerCase()) ? embedded(kind, settings, options) : {}),
+  }
+  return (await REGISTRIES[kind].create(name, { ...common, ...options })) as Stores[K]
 }
 
 /** The backend and options that a setting means. A string is a name, or a URL or path whose form tells the backend. */
-function choose(
-  settings: ResolvedSettings,
-  { kind, setting }: ResolvedStore,
-): { name: string; options: Record<string, unknown> } {
-  const common = { workspace: settings.workspace, ...(settings.timeoutMs === undefined ? {} : { timeoutMs: settings.timeoutMs }) }
-  if (typeof setting === 'string') {
-    const byUrl = backendForUrl(kind, setting)
-    return byUrl === undefined ? { name: setting, options: common } : { name: byUrl, options: { ...common, url: setting } }
+function choose(kind: Kind, setting: StoreSetting): { name: string; options: Record<string, unknown> } {
+  if (typeof setting !== 'string') {
+    const { backend, ...options } = setting
+    return { name: backend ?? nameForUrl(kind, setting.url!), options }
   }
-  const { backend, ...options } = setting
-  const name = backend ?? (options.url === undefined ? undefined : backendForUrl(kind, options.url))
-  if (name === undefined)
-    throw new HoldfastError('INVALID_OPTIONS', `${kind}: no backend takes this URL; name one with "backend"`, { kind })
-  return { name, options: { ...common, ...options } }
+  const isName = schemeOf(setting) === undefined
+  return isName ? { name: setting, options: {} } : { name: nameForUrl(kind, setting), options: { url: setting } }
 }
 
-function isStore<S extends Stores[Kind]>(value: S | StoreSetting | undefined): value is S {
-  return typeof value === 'object' && 'kind' in value && 'workspace' in value && typeof value.workspace === 'function'
+/** A scheme that nothing is known about is left to the registry to refuse: the rest of the URL may be secret. */
+function nameForUrl(kind: Kind, url: string): string {
+  const scheme = schemeOf(url)
+  if (scheme !== undefined) return backendForUrl(kind, url) ?? `${scheme}:`
+  throw new HoldfastError('INVALID_OPTIONS', `${kind}: its URL does not tell the backend; name one with "backend"`, { kind })
 }
 
-function settingOf(value: Stores[Kind] | StoreSetting | undefined): StoreSetting | undefined {
-  return isStore(value) ? undefined : value
+/** What the settings say about an embedded store that does not say it itself. */
+function embedded(kind: Kind, { dir, durability }: ResolvedSettings, options: Record<string, unknown>): Record<string, unknown> {
+  const isPlaced = options['path'] !== undefined || options['url'] !== undefined
+  return { ...(isPlaced ? {} : { path: join(dir, `${kind}.db`) }), ...(durability === undefined ? {} : { durability }) }
 }
 
-function createPersistence(
-  workspaceId: string,
-  conversation: ConversationStore,
-  knowledge: KnowledgeStore,
-  state: StateStore,
-  close: () => Promise<void>,
-): Persistence {
+function isStore(value: unknown): value is Stores[Kind] {
+  return typeof value === 'object' && value !== null && isFinishedStore(value)
+}
+
+/** Undefined where the value is a store of this kind, which needs no setting. */
+function settingOf(kind: Kind, value: Stores[Kind] | StoreSetting | undefined): StoreSetting | undefined {
+  if (!isStore(value)) return value
+  const problems = storeProblems(kind, value)
+  if (problems.length > 0) throw new HoldfastError('INVALID_OPTIONS', `arguments: ${kind}: ${problems.join('; ')}`, { kind })
+  return undefined
+}
+
+function checkRoot(appRoot: unknown): string | undefined {
+  if (appRoot === undefined || (typeof appRoot === 'string' && appRoot !== '')) return appRoot
+  const problem = appRoot === '' ? 'is empty' : `must be a folder, not ${typeName(appRoot)}`
+  throw new HoldfastError('INVALID_OPTIONS', `arguments: appRoot ${problem}`)
+}
+
+type AllStores = readonly [ConversationStore, KnowledgeStore, StateStore]
+
+function createPersistence(stores: AllStores, settings: ResolvedSettings, close: () => Promise<void>): Persistence {
+  const [conversation, knowledge, state] = stores
   const workspace = (id: string): Workspace => {
     checkWorkspace(id)
-    return createWorkspace(id, conversation.workspace(id), knowledge.workspace(id), state.workspace(id))
+    return createWorkspace([conversation.workspace(id), knowledge.workspace(id), state.workspace(id)])
   }
+  // A view cannot be backed up, so that it is always the stores as they were opened or given.
   return {
-    ...createWorkspace(workspaceId, conversation, knowledge, state),
+    ...createWorkspace(scoped(stores, settings)),
     workspace,
-    deleteWorkspace: (id) => clear(workspace(id)),
-    backup: (directory) => backup(directory, [conversation, knowledge, state]),
-    ping: async (options) => {
-      await Promise.all([conversation.ping(options), knowledge.ping(options), state.ping(options)])
-    },
+    deleteWorkspace: async (id) => clear(workspace(id)),
+    backup: async (directory) => backup(directory, stores),
+    ping: async (options) => void (await allDone(stores.map((store) => store.ping(options)))),
     close,
     [Symbol.asyncDispose]: close,
   }
 }
 
-function createWorkspace(id: string, conversation: ConversationStore, knowledge: KnowledgeStore, state: StateStore): Workspace {
+/** Stores that were given open are of any workspace; the setting, where there is one, is for them too. */
+function scoped([conversation, knowledge, state]: AllStores, { workspace, sources }: ResolvedSettings): AllStores {
+  if (sources.workspace === 'default') return [conversation, knowledge, state]
+  return [inWorkspace(conversation, workspace), inWorkspace(knowledge, workspace), inWorkspace(state, workspace)]
+}
+
+function inWorkspace<S extends { readonly workspaceId: string; workspace(id: string): S }>(store: S, id: string): S {
+  return store.workspaceId === id ? store : store.workspace(id)
+}
+
+function createWorkspace(stores: AllStores): Workspace {
+  const [conversation, knowledge, state] = stores
+  const ids = stores.map(({ workspaceId }) => workspaceId)
+  if (new Set(ids).size > 1) {
+    const found = KINDS.map((kind, i) => `${kind} ${JSON.stringify(ids[i])}`).join(', ')
+    throw new HoldfastError('INVALID_OPTIONS', `the stores are of different workspaces (${found}); give "workspace"`)
+  }
   return {
-    workspaceId: id,
+    workspaceId: ids[0]!,
     conversation,
     knowledge,
     state,
@@ -114,55 +159,22 @@ function createWorkspace(id: string, conversation: ConversationStore, knowledge:
 }
 
 async function clear({ conversation, knowledge, state }: Workspace): Promise<WorkspaceRemoval> {
-  const [sessions, collections, keys] = await Promise.all([conversation.clear(), knowledge.clear(), state.clear()])
+  const [sessions, collections, keys] = await allDone([conversation.clear(), knowledge.clear(), state.clear()])
   return { ...sessions, ...collections, keys }
 }
 
-/** Copies into a folder beside the target and renames it, so that a backup is there whole or not at all. */
-async function backup(
-  directory: string,
-  stores: readonly { backupTo(directory: string): Promise<string[]> }[],
-): Promise<string[]> {
-  const target = resolve(directory)
-  await mkdir(dirname(target), { recursive: true })
-  const unfinished = await mkdtemp(join(dirname(target), `.${basename(target)}-`))
-  try {
-    const files: string[] = []
-    for (const store of stores) files.push(...(await store.backupTo(unfinished)))
-    await syncFolder(unfinished)
-    await rmdir(target).catch(ignoreMissing)
-    await rename(unfinished, target)
-    await syncFolder(dirname(target))
-    return files.map((file) => join(target, file))
-  } catch (error) {
-    await rm(unfinished, { recursive: true, force: true })
-    throw isHoldfastError(error) ? error : backupFailed(target, error)
-  }
+/** Like `Promise.all`, but where one fails the others are waited for, so that nothing goes on behind the caller's back. */
+async function allDone<const T extends readonly PromiseLike<unknown>[]>(
+  promises: T,
+): Promise<{ -readonly [I in keyof T]: Awaited<T[I]> }> {
+  await Promise.allSettled(promises)
+  return Promise.all(promises)
 }
 
-function ignoreMissing(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'ENOENT') throw error
-}
-
-function backupFailed(target: string, error: unknown): HoldfastError {
-  const { code } = error as NodeJS.ErrnoException
-  if (code === 'ENOTEMPTY' || code === 'EEXIST') {
-    return new HoldfastError('CONFLICT', `${target} is not empty; name a new folder`, { outcome: 'not-applied' })
-  }
-  if (code === 'ENOTDIR')
-    return new HoldfastError('CONFLICT', `${target} is a file; name a new folder`, { outcome: 'not-applied' })
-  return new HoldfastError('UNAVAILABLE', `${target} cannot be written: ${(error as Error).message}`, {
-    outcome: 'not-applied',
-    cause: error,
-  })
-}
-
-/** A rename is durable once the folder that holds the name is. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await openFile(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
+/** The error that stopped the opening, where closing what was open failed too. */
+function bothErrors(error: unknown, second: unknown): HoldfastError {
+  const { code, kind, backend } = isHoldfastError(error) ? error : { code: 'UNAVAILABLE' as const }
+  const messages = [error, second].map((each) => (each instanceof Error ? each.message : String(each)))
+  const cause = new AggregateError([error, second])
+  return new HoldfastError(code, messages.join('; closing the other stores failed too: '), { kind, backend, cause })
 }

@@ -8,14 +8,17 @@ import type { Place, ResolvedSettings, Settings, StoreSetting } from './settings
 import type { StateStore } from './state/store.ts'
 import type { CallOptions } from './store/contract.ts'
 
-/** Settings by argument; a store may also be one that is open already, which then stays the caller's to close. */
+/**
+ * Settings by argument. A store may also be one that is open already: it stays the caller's to close, keeps its own `timeoutMs` and `embed`,
+ * and its own workspace unless the settings name one.
+ */
 export interface PersistenceOptions extends Omit<Settings, Kind> {
   readonly conversation?: StoreSetting | ConversationStore | undefined
   readonly knowledge?: StoreSetting | KnowledgeStore | undefined
   readonly state?: StoreSetting | StateStore | undefined
-  /** The config file, relative to the app root; `false`: none. Default: `holdfast.config.{ts,js,mjs,json}` where there is one. */
+  /** The config file, relative to the app root; `false`: none. Default: `HOLDFAST_CONFIG`, else `holdfast.config.{ts,js,mjs,json}`, the first there. */
   readonly config?: string | false | undefined
-  /** Folder of the application. Default: `HOLDFAST_APP_ROOT`, else that of the package.json nearest to the entry script. */
+  /** Folder where the config file is looked for; for plugins see `configureDiscovery`. Default: `HOLDFAST_APP_ROOT`, else that of the package.json nearest to the entry script. */
   readonly appRoot?: string | undefined
 }
 
@@ -25,7 +28,10 @@ export interface Workspace {
   readonly conversation: ConversationStore
   readonly knowledge: KnowledgeStore
   readonly state: StateStore
-  /** The newest messages of a session and the documents that fit best, ready for a prompt. */
+  /**
+   * The newest messages of a session, oldest first, and the documents that fit best, for a prompt. No such session: no messages. Text and
+   * embedding both given: `INVALID_ARGUMENT`.
+   */
   buildContext(sessionId: string, query?: ContextQuery): Promise<Context>
 }
 
@@ -41,22 +47,28 @@ export interface WorkspaceRemoval {
 export interface Persistence extends Workspace, AsyncDisposable {
   /** The same stores as one tenant sees them. It opens nothing, and closing is left to this object. */
   workspace(id: string): Workspace
-  /** Removes all sessions, collections and keys of one tenant and says how many there were. */
+  /**
+   * Removes all sessions, collections and keys of one tenant, `''` being one like any other, and says how many there were. Where it fails,
+   * part of it may be gone; call it again.
+   */
   deleteWorkspace(id: string): Promise<WorkspaceRemoval>
   /**
    * Copies all three stores, every workspace included, into a new folder while work goes on; returns the files. Each file is one moment's
-   * state of its store. A folder that is there and not empty: `CONFLICT`. A backend with backup tools of its own: `UNSUPPORTED`.
+   * state of its store, and `openPersistence({ dir: directory })` opens them. The folder is there whole or not at all; a process killed
+   * meanwhile leaves a `.holdfast-backup-…` beside it, which may be removed. It is there and not empty, or a file: `CONFLICT`. A backend
+   * with backup tools of its own: `UNSUPPORTED`.
    */
   backup(directory: string): Promise<string[]>
   /** Resolves when all three engines answer. */
   ping(options?: CallOptions): Promise<void>
-  /** Closes the stores that this call opened. */
+  /** Closes the stores that this call opened; a second call does nothing. */
   close(): Promise<void>
 }
 
 /**
  * Opens the stores that arguments, config file and environment name, in this order of precedence; by default the embedded ones in
- * `.holdfast`. When one cannot be opened, the others are closed again and its error is thrown.
+ * `.holdfast`. When one cannot be opened, the others are closed again and its error is thrown. A setting or `HOLDFAST_*` variable that is
+ * unknown or cannot be used, and a config file that cannot be read: `INVALID_OPTIONS`; a named config file that is missing: `NOT_FOUND`.
  */
 export async function openPersistence(options: PersistenceOptions = {}): Promise<Persistence> {
   // Importing the package stays quick: what opens stores is loaded by the first call.

@@ -1,9 +1,11 @@
 /** Which stores to open: arguments, config file, environment and defaults, in this order of precedence. */
-import { access, readFile } from 'node:fs/promises'
-import { extname, join, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { HoldfastError, KINDS, type Kind } from './errors.ts'
+import { join, resolve } from 'node:path'
+import { findConfig, loadConfig } from './config-file.ts'
+import { HoldfastError, isHoldfastError, KINDS, type Kind } from './errors.ts'
 import type { Embed } from './knowledge/contract.ts'
+import { isPlainObject } from './knowledge/filter.ts'
+import { shown } from './registry/names.ts'
+import { checkWorkspace } from './store/core.ts'
 import { nearest, typeName } from './store/text.ts'
 
 /** A backend's name, a URL or path, or an object with either and the backend's options. */
@@ -11,14 +13,14 @@ export type StoreSetting = string | ({ readonly backend?: string; readonly url?:
 
 /** What arguments and config files may say. Every field is optional. */
 export interface Settings {
-  /** Folder of the embedded stores, default `.holdfast` in the working directory. */
+  /** Folder of the embedded stores that name no file of their own, relative to the working directory. Default `.holdfast`. */
   readonly dir?: string | undefined
   readonly conversation?: StoreSetting | undefined
   readonly knowledge?: StoreSetting | undefined
   readonly state?: StoreSetting | undefined
-  /** Tenant of the stores, default `''`. */
+  /** Tenant of the stores, default `''`; 0–512 bytes of UTF-8 without U+0000. */
   readonly workspace?: string | undefined
-  /** Of the embedded stores. Default `full`. */
+  /** Of the embedded stores that do not say otherwise. Default `full`. */
   readonly durability?: 'full' | 'relaxed' | undefined
   /** Milliseconds a call may take. Default: no limit. */
   readonly timeoutMs?: number | undefined
@@ -31,7 +33,7 @@ export interface Place {
   /** Folder of the application. */
   readonly root: string
   readonly env: Readonly<Record<string, string | undefined>>
-  /** The config file, relative to `root`; `false` reads none. Default: `holdfast.config.*` in `root`, where there is one. */
+  /** The config file, relative to `root`; `false` reads none. Default: `HOLDFAST_CONFIG`, else `holdfast.config.*` in `root`, if there. */
   readonly config?: string | false | undefined
 }
 
@@ -48,11 +50,14 @@ export interface ResolvedSettings {
   /** Absolute. */
   readonly dir: string
   readonly workspace: string
+  readonly durability: Settings['durability']
   readonly timeoutMs: number | undefined
   readonly embed: Embed | undefined
   readonly stores: { readonly [K in Kind]: ResolvedStore }
   /** Absolute path of the config file, where one was read. */
   readonly file: string | undefined
+  /** Where each setting came from. */
+  readonly sources: { readonly [N in keyof Settings]-?: Source }
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -65,131 +70,165 @@ const SETTING_NAMES = [
   'timeoutMs',
   'embed',
 ] as const satisfies readonly (keyof Settings)[]
-const FILE_NAMES = ['holdfast.config.ts', 'holdfast.config.js', 'holdfast.config.mjs', 'holdfast.config.json']
+
+/** Options of `openPersistence` beside the settings; listed so that a misspelling of them is understood. */
+const PLACE_NAMES = ['config', 'appRoot']
 
 /** Variables that choose; a service's own variables only complete a backend that is chosen. */
-export const VARIABLES = {
-  HOLDFAST_DIR: 'dir',
-  HOLDFAST_CONVERSATION: 'conversation',
-  HOLDFAST_KNOWLEDGE: 'knowledge',
-  HOLDFAST_STATE: 'state',
-  HOLDFAST_WORKSPACE: 'workspace',
-  HOLDFAST_DURABILITY: 'durability',
-  HOLDFAST_TIMEOUT_MS: 'timeoutMs',
-} as const satisfies Record<string, keyof Settings>
+const VARIABLES = {
+  dir: 'HOLDFAST_DIR',
+  conversation: 'HOLDFAST_CONVERSATION',
+  knowledge: 'HOLDFAST_KNOWLEDGE',
+  state: 'HOLDFAST_STATE',
+  workspace: 'HOLDFAST_WORKSPACE',
+  durability: 'HOLDFAST_DURABILITY',
+  timeoutMs: 'HOLDFAST_TIMEOUT_MS',
+} as const satisfies Partial<Record<keyof Settings, string>>
 
 /** Read elsewhere; listed so that a misspelling of them is noticed here. */
 const OTHER_VARIABLES = ['HOLDFAST_CONFIG', 'HOLDFAST_APP_ROOT', 'HOLDFAST_REQUIRE']
+const VARIABLE_PREFIX = 'HOLDFAST_'
 
-/** Settles every setting. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
+/** Longer names are no misspelling of ours. */
+const MAX_NAME = 64
+
+/** Settles every setting. What is wrong with one source is in one `INVALID_OPTIONS`; a named config file that is missing: `NOT_FOUND`. */
 export async function resolveSettings(given: Settings, place: Place): Promise<ResolvedSettings> {
-  const file = await findConfig(place)
-  const layers: [Source, Settings][] = [
-    ['argument', checkSettings(given, 'arguments')],
-    ['file', file === undefined ? {} : checkSettings(await loadConfig(file), file)],
-    ['environment', fromEnvironment(place.env)],
-  ]
-  const pick = <K extends keyof Settings>(name: K): [NonNullable<Settings[K]> | undefined, Source] => {
-    for (const [source, layer] of layers) {
-      const value = layer[name]
-      if (value !== undefined) return [value as NonNullable<Settings[K]>, source]
-    }
-    return [undefined, 'default']
-  }
-  const dir = resolve(pick('dir')[0] ?? '.holdfast')
-  const durability = pick('durability')[0]
+  const layers: (readonly [Source, Settings])[] = [['argument', checkSettings(given, 'arguments', PLACE_NAMES)]]
+  const file = await configOf(place)
+  if (file !== undefined) layers.push(['file', checkSettings(await loadConfig(file), file)])
+  layers.push(['environment', fromEnvironment(place.env)])
+  const layerOf = (name: keyof Settings): (typeof layers)[number] =>
+    layers.find(([, layer]) => layer[name] !== undefined) ?? (['default', {}] as const)
+  const value = <N extends keyof Settings>(name: N): Settings[N] => layerOf(name)[1][name]
+  const dir = resolve(value('dir') ?? '.holdfast')
   const store = (kind: Kind): ResolvedStore => {
-    const [setting, source] = pick(kind)
-    return { kind, source, setting: setting ?? embedded(dir, kind, durability) }
+    const setting = value(kind) ?? { backend: 'sqlite', path: join(dir, `${kind}.db`) }
+    return { kind, source: layerOf(kind)[0], setting }
   }
   return {
     dir,
-    workspace: pick('workspace')[0] ?? '',
-    timeoutMs: pick('timeoutMs')[0],
-    embed: pick('embed')[0],
+    workspace: value('workspace') ?? '',
+    durability: value('durability'),
+    timeoutMs: value('timeoutMs'),
+    embed: value('embed'),
     stores: { conversation: store('conversation'), knowledge: store('knowledge'), state: store('state') },
     file,
+    sources: Object.fromEntries(SETTING_NAMES.map((name) => [name, layerOf(name)[0]])) as ResolvedSettings['sources'],
   }
 }
 
-function embedded(dir: string, kind: Kind, durability: Settings['durability']): StoreSetting {
-  const path = join(dir, `${kind}.db`)
-  return durability === undefined ? { backend: 'sqlite', path } : { backend: 'sqlite', path, durability }
-}
-
-async function findConfig(place: Place): Promise<string | undefined> {
-  if (place.config === false) return undefined
-  const named = place.config ?? place.env['HOLDFAST_CONFIG']
-  if (named !== undefined && named !== '') {
-    const file = resolve(place.root, named)
-    if (!(await isThere(file))) throw new HoldfastError('NOT_FOUND', `there is no config file ${file}`)
-    return file
+async function configOf({ root, env, config }: Place): Promise<string | undefined> {
+  if (config === false) return undefined
+  if (config !== undefined && typeof config !== 'string') {
+    throw new HoldfastError('INVALID_OPTIONS', `arguments: config must be a file or false, not ${typeName(config)}`)
   }
-  const files = FILE_NAMES.map((name) => join(place.root, name))
-  const there = await Promise.all(files.map(isThere))
-  return files.find((_, i) => there[i])
+  if (config === '') throw new HoldfastError('INVALID_OPTIONS', 'arguments: config is empty; false reads no file')
+  const variable = env['HOLDFAST_CONFIG']
+  return findConfig(resolve(root), config ?? (variable === '' ? undefined : variable))
 }
 
-async function isThere(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
-  )
-}
-
-async function loadConfig(file: string): Promise<unknown> {
-  try {
-    if (extname(file) === '.json') return JSON.parse(await readFile(file, 'utf8')) as unknown
-    const module = (await import(pathToFileURL(file).href)) as { default?: unknown }
-    return module.default
-  } catch (cause) {
-    throw new HoldfastError('INVALID_OPTIONS', `${file} cannot be read: ${(cause as Error).message}`, { cause })
+/** Refuses what is not a setting, so that a misspelt one never means the default. `label` is what messages call a setting. */
+function checkSettings(
+  value: unknown,
+  what: string,
+  alsoKnown: readonly string[] = [],
+  label: (name: keyof Settings) => string = (name) => name,
+): Settings {
+  // An instance of a class, such as a promise, would seem to set nothing.
+  if (!isPlainObject(value)) {
+    throw new HoldfastError('INVALID_OPTIONS', `${what}: settings must be a plain object, not ${typeName(value)}`)
   }
-}
-
-/** Refuses what is not a setting, so that a misspelt one never means the default. */
-export function checkSettings(value: unknown, what: string): Settings {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new HoldfastError('INVALID_OPTIONS', `${what} must give an object of settings, not ${typeName(value)}`)
-  }
-  const problems = Object.entries(value).flatMap(([name, setting]) => problemOf(name, setting) ?? [])
+  // Read once: what a getter gives next may be something else.
+  const entries = Object.entries(value)
+  const problems = entries.flatMap(([name, setting]) => {
+    if (!isSettingName(name)) return [unknownSetting(name, alsoKnown)]
+    const problem = setting === undefined ? undefined : problemOf(name, setting)
+    return problem === undefined ? [] : [`${label(name)} ${problem}`]
+  })
   if (problems.length > 0) throw new HoldfastError('INVALID_OPTIONS', `${what}: ${problems.join('; ')}`)
-  return value
+  return Object.fromEntries(entries)
 }
 
-function problemOf(name: string, value: unknown): string | undefined {
-  if (!(SETTING_NAMES as readonly string[]).includes(name)) {
-    const near = nearest(name, SETTING_NAMES)
-    return `unknown setting "${name}"${near === undefined ? ` (known: ${SETTING_NAMES.join(', ')})` : `: did you mean "${near}"?`}`
-  }
-  if (value === undefined) return undefined
-  if ((KINDS as readonly string[]).includes(name)) return problemOfStore(name, value)
-  if (name === 'timeoutMs')
-    return Number.isSafeInteger(value) && (value as number) > 0 ? undefined : `${name} must be a positive integer`
-  if (name === 'embed') return typeof value === 'function' ? undefined : `embed must be a function, not ${typeName(value)}`
-  if (typeof value !== 'string') return `${name} must be a string, not ${typeName(value)}`
-  return name === 'durability' && value !== 'full' && value !== 'relaxed' ? 'durability must be "full" or "relaxed"' : undefined
+function isSettingName(name: string): name is keyof Settings {
+  return (SETTING_NAMES as readonly string[]).includes(name)
 }
 
-function problemOfStore(name: string, value: unknown): string | undefined {
-  if (typeof value === 'string') return value === '' ? `${name} is empty` : undefined
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    return `${name} must be a backend's name, a URL, or an object with its options, not ${typeName(value)}`
+function unknownSetting(name: string, alsoKnown: readonly string[]): string {
+  const near = name.length > MAX_NAME ? undefined : nearest(name, [...SETTING_NAMES, ...alsoKnown])
+  const hint = near === undefined ? ` (known: ${SETTING_NAMES.join(', ')})` : `: did you mean "${near}"?`
+  return `unknown setting ${shown(name)}${hint}`
+}
+
+/** What is wrong with a setting, continuing its name; values are not shown. */
+function problemOf(name: keyof Settings, value: unknown): string | undefined {
+  if (name === 'conversation' || name === 'knowledge' || name === 'state') return problemOfStore(value)
+  if (name === 'embed') return typeof value === 'function' ? undefined : `must be a function, not ${typeName(value)}`
+  if (name === 'timeoutMs') {
+    const inRange = Number.isInteger(value) && (value as number) > 0 && (value as number) <= MAX_TIMEOUT_MS
+    return inRange ? undefined : `must be an integer from 1 to ${MAX_TIMEOUT_MS}`
   }
-  return 'backend' in value || 'url' in value ? undefined : `${name} needs a "backend" or a "url"`
+  if (typeof value !== 'string') return `must be a string, not ${typeName(value)}`
+  if (name === 'dir') return problemOfFolder(value)
+  if (name === 'workspace') return problemOfWorkspace(value)
+  return value === 'full' || value === 'relaxed' ? undefined : 'must be "full" or "relaxed"'
+}
+
+function problemOfStore(value: unknown): string | undefined {
+  if (typeof value === 'string') return value.trim() === '' ? 'is empty' : undefined
+  if (!isPlainObject(value)) {
+    return `must be a backend's name, a URL, a path, or an object with options, not ${typeName(value)}`
+  }
+  const { backend, url } = value
+  if (value['workspace'] !== undefined) return 'has a "workspace"; that is one setting for all three'
+  if (backend === undefined && url === undefined) return 'needs a "backend" or a "url"'
+  const wrong = Object.entries({ backend, url }).find(
+    ([, text]) => text !== undefined && (typeof text !== 'string' || text.trim() === ''),
+  )
+  return wrong && `has a "${wrong[0]}" that is ${wrong[1] === null || typeof wrong[1] !== 'string' ? 'no string' : 'empty'}`
+}
+
+function problemOfFolder(value: string): string | undefined {
+  if (value.trim() === '') return 'is empty'
+  // Otherwise a folder of that name would be made. One letter before the colon is a Windows drive.
+  const isLocation = value === ':memory:' || /^[a-z][a-z0-9+.-]+:/i.test(value)
+  return isLocation ? `must be a folder, not a URL or :memory:, which ${KINDS.join(', ')} take` : undefined
+}
+
+function problemOfWorkspace(value: string): string | undefined {
+  try {
+    checkWorkspace(value)
+    return undefined
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error
+    return error.message.replace(/^workspace /, '')
+  }
 }
 
 function fromEnvironment(env: Environment): Settings {
-  const known = [...Object.keys(VARIABLES), ...OTHER_VARIABLES]
-  for (const name of Object.keys(env)) {
-    const near = name.startsWith('HOLDFAST_') && !known.includes(name) ? nearest(name, known) : undefined
-    if (near !== undefined) throw new HoldfastError('INVALID_OPTIONS', `environment: ${name} is not known; did you mean ${near}?`)
-  }
-  const found = Object.entries(VARIABLES).flatMap(([variable, name]) => {
+  checkVariables(Object.keys(env))
+  const found = Object.entries(VARIABLES).flatMap(([name, variable]) => {
     const value = env[variable]
-    return value === undefined || (value === '' && name !== 'workspace')
-      ? []
-      : [[name, name === 'timeoutMs' ? Number(value) : value]]
+    if (value === undefined || value === '') return []
+    return [[name, name === 'timeoutMs' ? Number(value) : value]]
   })
-  return checkSettings(Object.fromEntries(found), 'environment')
+  return checkSettings(
+    Object.fromEntries(found),
+    'environment',
+    [],
+    (name) => (VARIABLES as Record<string, string>)[name] ?? name,
+  )
+}
+
+/** Refuses what is nearly one of ours. Compared without the prefix, which alone would make everything alike. */
+function checkVariables(names: readonly string[]): void {
+  const known = [...Object.values(VARIABLES), ...OTHER_VARIABLES]
+  const endings = known.map((name) => name.slice(VARIABLE_PREFIX.length))
+  const problems = names.flatMap((name) => {
+    if (!name.startsWith(VARIABLE_PREFIX) || known.includes(name) || name.length > MAX_NAME) return []
+    const near = nearest(name.slice(VARIABLE_PREFIX.length), endings)
+    return near === undefined ? [] : [`${shown(name)} is not known; did you mean ${VARIABLE_PREFIX}${near}?`]
+  })
+  if (problems.length > 0) throw new HoldfastError('INVALID_OPTIONS', `environment: ${problems.join('; ')}`)
 }

@@ -101,6 +101,20 @@ describe.each(KINDS)('%s catalogue', (kind) => {
     }
   })
 
+  it('every backend that is built declares what its stores can do', async () => {
+    const registry = registryOf(kind)
+    for (const [name, { planned, aliases = [] }] of linesOf(kind)) {
+      if (planned) {
+        await expect(registry.capabilities(name)).rejects.toMatchObject({ code: 'UNSUPPORTED', kind })
+        continue
+      }
+      const declared = await registry.capabilities(name)
+      await using store = await registry.create(name, name.includes('sqlite') ? { path: ':memory:' } : {})
+      assert.deepEqual(declared, store.capabilities, name)
+      for (const alias of aliases) assert.equal(await registry.capabilities(alias.toUpperCase()), declared)
+    }
+  })
+
   it('every backend that is built describes its options, and each option', async () => {
     for (const [name, line] of linesOf(kind)) {
       const schema = (await line.load?.())?.create.schema

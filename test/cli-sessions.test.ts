@@ -257,6 +257,41 @@ it('holdfast sessions works in the workspace that is named', async () => {
     holdfast(['sessions', 'list'], { cwd }),
     holdfast(['--workspace', 'w', 'sessions', 'list'], { cwd }),
   ])
-  expect(outside.stdout).toBe('No sessions.\n')
+  expect(outside.stdout).toMatch(/^No sessions in sqlite .*conversation\.db\.\n$/)
   expect(inside.stdout).toContain('inside')
+})
+
+it('what needs stored sessions makes no file where there is none; import makes one', async () => {
+  const cwd = await scratch()
+  const looking = [
+    ['list'],
+    ['list', '--json'],
+    ['show', 'x'],
+    ['search', 'x'],
+    ['export', '--all'],
+    ['fork', 'x'],
+    ['delete', 'x'],
+  ]
+  const ran = await Promise.all(looking.map((args) => holdfast(['sessions', ...args], { cwd })))
+  expect(ran.map(({ code }) => code)).toEqual([0, 0, 1, 0, 0, 1, 1])
+  expect(ran[0]!.stdout).toBe(`No sessions in sqlite ${join(cwd, '.holdfast/conversation.db')}.\n`)
+  expect(await readdir(cwd)).toEqual([])
+  const imported = await holdfast(['sessions', 'import', '-'], { cwd, input: ran[4]!.stdout })
+  expect(imported).toEqual({ code: 0, stdout: 'imported 0 sessions with 0 messages\n', stderr: '' })
+  expect(await readdir(cwd)).toEqual(['.holdfast'])
+})
+
+it('files that cannot be read or written are named with what to do', async () => {
+  const cwd = await scratch()
+  const [missing, folder, unwritable] = await Promise.all([
+    holdfast(['sessions', 'import', 'nope.jsonl', '--dir', 'a'], { cwd }),
+    holdfast(['sessions', 'import', '-', '--dir', 'b'], { cwd, input: 'hello' }),
+    holdfast(['sessions', 'export', '--all', '--out', 'no/such/x.jsonl'], { cwd }),
+  ])
+  expect(missing.stderr).toBe(
+    'error NOT_FOUND: nope.jsonl: there is no such file or folder\n  Check the path; a relative one counts from the working directory.\n',
+  )
+  expect(folder.stderr).toMatch(/^error CORRUPT: this is no export.*\n  Give it what `holdfast sessions export` wrote\.\n$/)
+  expect(unwritable.stderr).toMatch(/^error NOT_FOUND: no\/such\/x\.jsonl.*: there is no such file or folder\n/)
+  expect([missing, folder, unwritable].map(({ code }) => code)).toEqual([1, 1, 1])
 })

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { expect, it } from 'vitest'
 import { CONVERSATION_STORES, KNOWLEDGE_STORES, STATE_STORES } from '../src/index.ts'
 import { cleanEnvironment, holdfast, MAIN, openStores } from './cli-support.ts'
-import { scratch } from './support.ts'
+import { ROOT, scratch } from './support.ts'
 
 const COMMANDS = ['demo', 'doctor', 'backends', 'sessions', 'backup', 'conform', 'sync']
 
@@ -32,6 +32,36 @@ it('holdfast shows its version and its help', async () => {
   expect(await readdir(cwd)).toEqual([])
 })
 
+/** Every command with its options, as the program's own help tells them. */
+async function commandsIn(cwd: string, path: readonly string[] = []): Promise<{ command: string; options: string[] }[]> {
+  const { stdout } = await holdfast([...path, '--help'], { cwd })
+  const [own, list = ''] = stdout.split(/^Commands:$/m) as [string, string?]
+  const options = [...own.matchAll(/^  (?:-\w, )?(--[\w-]+)/gm)].map(([, option]) => option!)
+  const names = [...list.split('\n\n')[0]!.matchAll(/^  ([a-z]+)/gm)].map(([, name]) => name!).filter((name) => name !== 'help')
+  const below = await Promise.all(names.map((name) => commandsIn(cwd, [...path, name])))
+  return [{ command: path.join(' '), options }, ...below.flat()]
+}
+
+it('docs/cli.md shows every command in an example and names every option', async () => {
+  const page = await readFile(join(ROOT, 'docs/cli.md'), 'utf8')
+  const commands = await commandsIn(await scratch())
+  expect(commands.map(({ command }) => command)).toEqual(
+    expect.arrayContaining([...COMMANDS, 'sessions list', 'sessions delete']),
+  )
+  const examples = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, text]) => text).join('')
+  for (const { command, options } of commands) {
+    expect(examples).toMatch(new RegExp(`npx holdfast (?:--dir \\S+ )?${command}`))
+    for (const option of options) expect(page, command).toMatch(new RegExp(`${option}(?![\\w-])`))
+  }
+})
+
+it('holdfast names the help of the very command that was used wrongly', async () => {
+  const cwd = await scratch()
+  const [sub, top] = await Promise.all([holdfast(['sessions', 'list', '--nope'], { cwd }), holdfast(['nope'], { cwd })])
+  expect(sub.stderr).toContain('See `holdfast sessions list --help`.')
+  expect(top.stderr).toContain('See `holdfast --help`.')
+})
+
 it('holdfast refuses wrong usage with code 2 and creates nothing', async () => {
   const cwd = await scratch()
   const wrong = [
@@ -49,6 +79,8 @@ it('holdfast refuses wrong usage with code 2 and creates nothing', async () => {
     ['conform', '--kind', 'state', '--backend', 'memory', '--options', '{'],
     ['demo', '--json'],
     ['demo', '--ask', ' '],
+    ['doctor', '--dir', ''],
+    ['sessions', 'list', '--config', ''],
   ]
   const ran = await Promise.all(wrong.map((args) => holdfast(args, { cwd })))
   for (const [i, { code, stdout, stderr }] of ran.entries()) {
@@ -104,6 +136,21 @@ it('holdfast backends lists what the registries know', async () => {
   }
   const memory = backends.find(({ kind, name }) => kind === 'state' && name === 'memory')!
   expect(memory.capabilities).toEqual({ bytes: 'native', commitKeys: 'unlimited' })
+  for (const { planned, capabilities } of backends) expect(capabilities === null).toBe(planned)
+})
+
+it('holdfast backends opens nothing, and finds no problem with a folder that is no project', async () => {
+  const cwd = await scratch()
+  const { code, stdout } = await holdfast(['backends'], { cwd })
+  expect(code).toBe(0)
+  expect(stdout).not.toContain('problem')
+  expect(stdout).toContain('  memory, sqlite, sync_sqlite: bytes native, commitKeys unlimited\n')
+  expect(stdout).toContain('  memory, sqlite, sync_sqlite: search\n')
+  expect(await readdir(cwd)).toEqual([])
+  const unknown = await holdfast(['conform', '--kind', 'state', '--backend', 'nope'], { cwd })
+  expect(unknown.stderr).not.toContain('problem')
+  const named = await holdfast(['backends'], { cwd, env: { HOLDFAST_APP_ROOT: cwd } })
+  expect(named.stdout).toContain('(application): there is no package.json')
 })
 
 it('holdfast backends shows where a plugin comes from, and what is wrong with a broken one, without running either', async () => {
@@ -274,6 +321,9 @@ it('holdfast sync writes the module, and checks it', async () => {
   const missing = await holdfast(['sync', '--check'], { cwd })
   expect(missing.code).toBe(1)
   expect(missing.stderr).toMatch(/^error CONFLICT: holdfast\.plugins\.js /)
+  const nowhere = await holdfast(['sync'], { cwd: await scratch() })
+  expect(nowhere.code).toBe(1)
+  expect(nowhere.stderr).toMatch(/^error NOT_FOUND: no package\.json .*\n  Run it in your project/)
   const written = await holdfast(['sync'], { cwd })
   expect(written).toEqual({ code: 0, stdout: 'wrote holdfast.plugins.js\n', stderr: '' })
   expect(await readFile(join(cwd, 'holdfast.plugins.js'), 'utf8')).toContain("from 'good'")

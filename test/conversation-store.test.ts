@@ -82,6 +82,17 @@ describe('checks of values', () => {
   })
 })
 
+describe('a toolCallId', () => {
+  it.each(['', 'a\0b', '\ud800', 'x'.repeat(513)])('is an id like others, and so never %j', async (toolCallId) => {
+    const store = await open()
+    await store.createSession({ id: 's' })
+    await store.addMessage('s', { id: 'm', role: 'tool', toolCallId: 'x'.repeat(512) })
+    const refused = code('INVALID_ARGUMENT', 'not-applied')
+    await expect(store.addMessage('s', { role: 'tool', toolCallId })).rejects.toEqual(refused)
+    await expect(store.updateMessage('s', 'm', { toolCallId })).rejects.toEqual(refused)
+  })
+})
+
 describe('checks of queries', () => {
   it('refuses bounds, limits and orders that mean nothing', async () => {
     const store = await open()
@@ -114,6 +125,8 @@ describe('limits', () => {
     const refused = code('VALUE_TOO_LARGE', 'not-applied')
     await expect(store.addMessage('s', { role: 'user', content: 'ééééé\u20ac' })).rejects.toEqual(refused)
     await expect(store.updateSession('s', { state: { key: 'x'.repeat(20) } })).rejects.toEqual(refused)
+    for (const tooLong of [{ parts: ['x'.repeat(17)] }, { toolCalls: ['x'.repeat(17)] }, { metadata: { key: 'x'.repeat(11) } }])
+      await expect(store.addMessage('s', { role: 'user', ...tooLong })).rejects.toEqual(refused)
     await expect(
       store.addMessages(
         's',
@@ -163,6 +176,15 @@ describe('stored data that is damaged', () => {
     const error = await store.getMessages('s').catch((error: unknown) => error)
     expect(error).toEqual(code('CORRUPT'))
     expect(String(error)).not.toContain('secret')
+  })
+
+  it.each(['parts', 'toolCalls', 'metadata'])('is CORRUPT in %s of the wrong kind', async (field) => {
+    const store = await open((backend) => ({
+      readMessages: async (...args) => (await backend.readMessages(...args)).map((record) => ({ ...record, [field]: '"x"' })),
+    }))
+    await store.createSession({ id: 's' })
+    await store.addMessage('s', { role: 'user' })
+    await expect(store.getMessages('s')).rejects.toEqual(code('CORRUPT'))
   })
 })
 

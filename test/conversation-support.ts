@@ -33,7 +33,10 @@ export async function openIndexed(
   await engine.migrate(conversationSchema(engine.dialect, PREFIX), { autoCreate: true })
   const wrapped = wrap(engine)
   const index = new FtsIndex(wrapped, conversationTables(engine.dialect, PREFIX), tuning)
-  const store = new ConversationStore(createSqlConversation(wrapped, { prefix: PREFIX, limits: {}, index }), { name: 'sqlite' })
+  const store = new ConversationStore(
+    createSqlConversation(wrapped, { prefix: PREFIX, capabilities: { search: true }, limits: {}, index }),
+    { name: 'sqlite' },
+  )
   onTestFinished(() => store.close())
   const behind = async (): Promise<number> => {
     const sql = `SELECT count(*) AS n FROM holdfast_messages WHERE n > (SELECT upto FROM holdfast_messages_indexed)`

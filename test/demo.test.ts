@@ -107,6 +107,41 @@ it('the demo answers with a source that holds the answer', async () => {
   }
 })
 
+it("the demo's own questions are answered from Holdfast's documentation", async () => {
+  const cwd = await scratch()
+  const expected = [
+    ['docs/getting-started.md', /Node 24\.16 or newer/],
+    ['docs/conversations.md', /never tied and never used twice, however many processes append at once/],
+    ['docs/workspaces.md', /A workspace is a tenant/],
+    ['docs/plugins.md', /one field of its package\.json/],
+    ['README.md', /acknowledged write survives a killed process/],
+    ['docs/knowledge.md', /A missing field satisfies only/],
+  ] as const
+  const first = await holdfast(['demo'], { cwd })
+  const second = await holdfast(['demo'], { cwd })
+  expect(first.stdout.split('\n').length).toBeLessThan(40)
+  await using stores = await openStores(cwd)
+  const answers = (await stores.conversation.getMessages('holdfast-demo')).filter(({ role }) => role === 'assistant')
+  expect(answers).toHaveLength(expected.length)
+  for (const [i, [file, text]] of expected.entries()) {
+    expect(answers[i]!.content).toMatch(text)
+    expect(answers[i]!.metadata).toMatchObject({ sources: [{ file }] })
+  }
+  expect(second.stdout).toMatch(/State +the last run ended 2\d{3}-/)
+})
+
+it('the demo ends with commands that go on, look and ask, for the very stores that it used', async () => {
+  const cwd = await project()
+  const { stdout } = await holdfast(['demo', '--docs', 'docs', '--dir', "it's here", '--workspace', 'w'], { cwd })
+  const [, next] = stdout.split('\nNext\n')
+  const id = /session (holdfast-demo-\w+)/.exec(stdout)![1]!
+  expect(next).toContain(`-- demo --docs docs --dir 'it'\\''s here' --workspace w\n`)
+  expect(next).toContain(`-- demo --ask "…" --docs docs --dir 'it'\\''s here' --workspace w\n`)
+  expect(next).toContain(`-- sessions show ${id} --dir 'it'\\''s here' --workspace w\n`)
+  const memory = await holdfast(['demo', '--docs', 'docs', '--conversation', 'memory'], { cwd })
+  expect(memory.stdout).toMatch(/Next\n {2}Nothing: /)
+})
+
 it('the demo stores what was asked with its sources, and says when it knows nothing', async () => {
   const cwd = await project()
   const known = await holdfast(['demo', '--docs', 'docs', '--ask', 'When does the ferry leave?'], { cwd })

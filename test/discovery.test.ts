@@ -218,6 +218,21 @@ describe('how it is configured', () => {
     }
   })
 
+  it('tells no capabilities of what a package declares, and runs none of its code', async () => {
+    const root = scratch({
+      'package.json': app('plug'),
+      'node_modules/plug/package.json': plugin('plug', 'mine'),
+      'node_modules/plug/factory.js': 'throw new Error("must not run")',
+    })
+    const registry = registryFor(root)
+    registry.register('given', () => fakeState())
+    assert.equal(await registry.capabilities('mine'), undefined)
+    assert.equal(await registry.capabilities('given'), undefined)
+    assert.deepEqual(await registry.capabilities('Memory'), { bytes: 'native', commitKeys: Infinity })
+    await expect(registry.capabilities('nobody')).rejects.toMatchObject({ code: 'UNKNOWN_BACKEND' })
+    await expect(registry.capabilities(1 as never)).rejects.toThrow(TypeError)
+  })
+
   it('the application is appRoot, else HOLDFAST_APP_ROOT', () => {
     const project = (name: string): string =>
       scratch({ 'package.json': app('plug'), 'node_modules/plug/package.json': plugin('plug', name) })
@@ -409,6 +424,27 @@ describe('packages that cannot be read', () => {
     const { problems } = new Discovery({ appRoot: root }).found
     assert.equal(await markOf(registryFor(root), 'good'), 'good')
     assert.deepEqual(problems.map(({ package: name }) => name).toSorted(), ['../../../etc', '.bin', 'a/b/c', 'bad', 'missing'])
+  })
+
+  it('a script that belongs to no project has no problem', async () => {
+    const script = join(scratch({}), 'script.js')
+    vi.stubEnv('HOLDFAST_APP_ROOT', '')
+    const argv = process.argv
+    process.argv = [argv[0]!, script]
+    const discovery = new Discovery()
+    const registry = new StoreRegistry('state', { catalogue: STATE_CATALOGUE, discovery })
+    const { found } = discovery
+    process.argv = argv
+    assert.deepEqual(found, { appRoot: undefined, declarations: [], problems: [] })
+    assert.doesNotMatch((await refusal(registry, 'nobody')).message, /problem/)
+  })
+
+  it('an application that was named and has no package.json is a problem', () => {
+    const root = scratch({})
+    vi.stubEnv('HOLDFAST_APP_ROOT', root)
+    for (const discovery of [new Discovery(), new Discovery({ appRoot: root })]) {
+      assert.deepEqual(discovery.found.problems, [{ package: '(application)', problem: 'there is no package.json' }])
+    }
   })
 
   it('an application that cannot be read harms no built-in', async () => {

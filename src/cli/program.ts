@@ -39,13 +39,19 @@ function createProgram(run: Run): Command {
     .helpOption('-h, --help', 'show help')
     .helpCommand('help [command]', 'show help for a command')
     .configureHelp({ showGlobalOptions: true })
-    .configureOutput({ outputError: (text, write) => write(usageError(text)) })
     .exitOverride()
     .showSuggestionAfterError()
   addGlobalOptions(program)
   const act = actionOf(run)
   for (const add of [addDemo, addDoctor, addBackends, addSessions, addBackup, addConformance, addSync]) add(program, act)
+  reportUsage(program, program.name())
   return program.addHelpText('after', EXAMPLES)
+}
+
+/** Errors in the form of all others, with the help of the very command as the remedy. */
+function reportUsage(command: Command, path: string): void {
+  command.configureOutput({ outputError: (text, write) => write(usageError(text, path)) })
+  for (const sub of command.commands) reportUsage(sub, `${path} ${sub.name()}`)
 }
 
 /** Makes an action for commander of a function that gets the options, global ones included, and then the arguments. */
@@ -256,7 +262,7 @@ function addSessionTransfer(sessions: Command, act: Act): void {
 }
 
 function example(...lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  $ ${line}\n`).join('')}`
+  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`
 }
 
 function wholeNumber(text: string): number {
@@ -271,10 +277,9 @@ function positiveInteger(text: string): number {
   return value
 }
 
-/** In the form of all other errors. */
-function usageError(text: string): string {
+function usageError(text: string, command: string): string {
   const lines = text.trim().split('\n').map(printable)
-  return `error USAGE: ${lines.join(' ').replace(/^error: /, '')}\n  See \`holdfast --help\`.\n`
+  return `error USAGE: ${lines.join(' ').replace(/^error: /, '')}\n  See \`${command} --help\`.\n`
 }
 
 /** The sources and the built package have package.json at the same distance. */

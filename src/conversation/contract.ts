@@ -32,7 +32,7 @@ export interface Message {
   /** Structured parts (text, reasoning, file, tool calls …); unknown kinds are kept untouched. */
   parts?: JsonValue[]
   toolCalls?: JsonValue[]
-  /** On a tool result: the id of the call that it answers. */
+  /** On a tool result: the id of the call that it answers. An id like others: 1–512 bytes of plain text. */
   toolCallId?: string
   metadata?: JsonObject
   createdAt: Date
@@ -147,8 +147,13 @@ export interface MessageRecord {
   /** The content, or, where `escaped`, a JSON string literal of it. */
   readonly content: string | null
   readonly escaped: boolean
-  /** JSON object text with `parts`, `toolCalls`, `toolCallId`, `metadata` where present; null where none is. */
-  readonly extra: string | null
+  /** JSON array text. */
+  readonly parts: string | null
+  /** JSON array text. */
+  readonly toolCalls: string | null
+  readonly toolCallId: string | null
+  /** JSON object text. */
+  readonly metadata: string | null
   readonly createdAt: number
 }
 
@@ -165,7 +170,10 @@ export interface MessageRecordPatch {
   /** Present together with `escaped`. */
   readonly content?: string | null
   readonly escaped?: boolean
-  readonly extra?: string | null
+  readonly parts?: string | null
+  readonly toolCalls?: string | null
+  readonly toolCallId?: string | null
+  readonly metadata?: string | null
 }
 
 export interface SessionRecordQuery {
@@ -244,7 +252,10 @@ export interface ConversationBackend extends BackendBase {
     call?: BackendCall,
   ): Promise<number>
   readMessages(workspace: string, sessionId: string, query: MessageRecordQuery, call?: BackendCall): Promise<MessageRecord[]>
-  /** Returns the patched message and sets the session's `updatedAt`; undefined when there is no such message. */
+  /**
+   * Sets the named fields and leaves the others, so that concurrent patches of different fields all survive. Returns the patched message
+   * and sets the session's `updatedAt`; undefined when there is no such message.
+   */
   patchMessage(
     workspace: string,
     sessionId: string,

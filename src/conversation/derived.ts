@@ -6,18 +6,15 @@ import { withOutcome } from '../store/core.ts'
 import { invalid } from '../store/text.ts'
 import type {
   ConversationBackend,
-  Message,
-  MessagePatch,
   MessageRecord,
-  MessageRecordPatch,
   MessageSelection,
   NewSession,
   Session,
   SessionRecord,
   SessionRecordQuery,
 } from './contract.ts'
-import { messageMissing, messageTaken, sessionMissing } from './faults.ts'
-import { isSameMessage, isSameSession, mergingPatch, patchedExtra, toMessage, toSession, touchesExtra } from './records.ts'
+import { messageTaken, sessionMissing } from './faults.ts'
+import { isSameMessage, isSameSession, mergingPatch, toSession } from './records.ts'
 
 /** What a fork has of its own; every field left out is the source's. */
 export interface ForkOptions extends CallOptions {
@@ -121,25 +118,6 @@ export class DerivedOperations {
   async readMessage(sessionId: string, id: string, call: BackendCall): Promise<MessageRecord | undefined> {
     const [record] = await this.#backend.readMessages(this.#workspace, sessionId, { ids: [id], order: 'asc' }, call)
     return record
-  }
-
-  async updateMessage(
-    sessionId: string,
-    id: string,
-    patch: MessagePatch,
-    columns: MessageRecordPatch,
-    now: number,
-    call: BackendCall,
-  ): Promise<Message> {
-    let whole = columns
-    if (touchesExtra(patch)) {
-      const stored = await beforeWriting(this.readMessage(sessionId, id, call))
-      if (stored === undefined) throw messageMissing(sessionId, id)
-      whole = { ...columns, extra: patchedExtra(stored.extra, patch, this.#limits) }
-    }
-    const patched = await this.#backend.patchMessage(this.#workspace, sessionId, id, whole, { now }, call)
-    if (patched === undefined) throw messageMissing(sessionId, id)
-    return toMessage(sessionId, patched)
   }
 
   /** Deletes what the selections name, one after the other, and counts. */

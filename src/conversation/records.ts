@@ -1,8 +1,8 @@
 /** Sessions and messages as callers give them, checked, as the records that backends keep, and back. */
 import { randomUUID } from 'node:crypto'
 import { HoldfastError } from '../errors.ts'
-import type { JsonObject, JsonValue, Limits } from '../store/contract.ts'
-import { objectToJson, parseJson, parseJsonObject, toJson } from '../store/json.ts'
+import type { Limits } from '../store/contract.ts'
+import { objectToJson, parseJson, parseJsonArray, parseJsonObject, toJson } from '../store/json.ts'
 import { checkDate, checkId, checkInteger, checkText, encodeText, invalid, typeName } from '../store/text.ts'
 import type {
   Message,
@@ -120,26 +120,19 @@ function mergeJson(current: string, given: string, path: string, limits: Limits)
 
 // ── Messages ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-type ExtraField = 'parts' | 'toolCalls' | 'toolCallId' | 'metadata'
-
-/** The fields that share a record's `extra`, in the order in which they are written there, and the check of each. */
-const EXTRA_FIELDS: Readonly<Record<ExtraField, (value: unknown, path: string) => string>> = {
-  parts: arrayToJson,
-  toolCalls: arrayToJson,
-  toolCallId: stringToJson,
-  metadata: objectToJson,
-}
-const EXTRA_NAMES = Object.keys(EXTRA_FIELDS) as ExtraField[]
-
 /** The message as a record without its `seq`, which the append gives it. */
 export function newMessage(message: NewMessage, path: string, now: number, limits: Limits): MessageRecord {
   checkShape(message, path)
+  const { parts, toolCalls, toolCallId, metadata } = message
   return {
     id: message.id === undefined ? randomUUID() : checkId(message.id, `${path}.id`),
     seq: 0,
     role: checkId(message.role, `${path}.role`, MAX_ROLE_BYTES),
     ...encodeContent(message.content ?? null, `${path}.content`, limits),
-    extra: extraOf(message, path, limits),
+    parts: parts === undefined ? null : sizedArray(parts, `${path}.parts`, limits),
+    toolCalls: toolCalls === undefined ? null : sizedArray(toolCalls, `${path}.toolCalls`, limits),
+    toolCallId: toolCallId === undefined ? null : checkId(toolCallId, `${path}.toolCallId`),
+    metadata: metadata === undefined ? null : sizedObject(metadata, `${path}.metadata`, limits),
     createdAt: message.createdAt === undefined ? now : checkDate(message.createdAt, `${path}.createdAt`),
   }
 }
@@ -165,37 +158,25 @@ export function restoredMessages(messages: readonly Message[], lastSeq: number, 
 export function toMessage(sessionId: string, record: MessageRecord, seq = record.seq): Message {
   const content = record.escaped && record.content !== null ? decodeEscaped(record.content) : record.content
   const message = { id: record.id, sessionId, seq, role: record.role, content } as Message
-  if (record.extra !== null) addExtra(message, parseJsonObject(record.extra, 'a message'))
+  if (record.parts !== null) message.parts = parseJsonArray(record.parts, 'the parts of a message')
+  if (record.toolCalls !== null) message.toolCalls = parseJsonArray(record.toolCalls, 'the tool calls of a message')
+  if (record.toolCallId !== null) message.toolCallId = record.toolCallId
+  if (record.metadata !== null) message.metadata = parseJsonObject(record.metadata, 'the metadata of a message')
   message.createdAt = new Date(record.createdAt)
   return message
 }
 
-/** The columns that a patch sets, but for `extra`, which needs what is stored: see `patchedExtra`. */
 export function messagePatch(patch: MessagePatch, limits: Limits): MessageRecordPatch {
   checkShape(patch, 'patch')
-  for (const name of EXTRA_NAMES) {
-    const value = patch[name]
-    if (value !== undefined && value !== null) EXTRA_FIELDS[name](value, `patch.${name}`)
-  }
+  const { role, content, parts, toolCalls, toolCallId, metadata } = patch
   const record: Writable<MessageRecordPatch> = {}
-  if (patch.role !== undefined) record.role = checkId(patch.role, 'patch.role', MAX_ROLE_BYTES)
-  return patch.content === undefined ? record : { ...record, ...encodeContent(patch.content, 'patch.content', limits) }
-}
-
-/** True when the patch names a field that lives in `extra`. */
-export function touchesExtra(patch: MessagePatch): boolean {
-  return EXTRA_NAMES.some((name) => patch[name] !== undefined)
-}
-
-/** The stored `extra` with the patch's fields set, or removed where they are null. */
-export function patchedExtra(current: string | null, patch: MessagePatch, limits: Limits): string | null {
-  const merged: Record<string, unknown> = current === null ? {} : parseJsonObject(current, 'a message')
-  for (const name of EXTRA_NAMES) {
-    const value = patch[name]
-    if (value === null) delete merged[name]
-    else if (value !== undefined) merged[name] = value
-  }
-  return Object.keys(merged).length === 0 ? null : sizedObject(merged, 'patch', limits)
+  if (role !== undefined) record.role = checkId(role, 'patch.role', MAX_ROLE_BYTES)
+  if (content !== undefined) Object.assign(record, encodeContent(content, 'patch.content', limits))
+  if (parts !== undefined) record.parts = parts === null ? null : sizedArray(parts, 'patch.parts', limits)
+  if (toolCalls !== undefined) record.toolCalls = toolCalls === null ? null : sizedArray(toolCalls, 'patch.toolCalls', limits)
+  if (toolCallId !== undefined) record.toolCallId = toolCallId === null ? null : checkId(toolCallId, 'patch.toolCallId')
+  if (metadata !== undefined) record.metadata = metadata === null ? null : sizedObject(metadata, 'patch.metadata', limits)
+  return record
 }
 
 /** True when both say the same; `seq`, which the append gave, does not count. */
@@ -205,26 +186,12 @@ export function isSameMessage(found: MessageRecord, written: MessageRecord): boo
     found.role === written.role &&
     found.content === written.content &&
     found.escaped === written.escaped &&
-    found.extra === written.extra &&
+    found.parts === written.parts &&
+    found.toolCalls === written.toolCalls &&
+    found.toolCallId === written.toolCallId &&
+    found.metadata === written.metadata &&
     found.createdAt === written.createdAt
   )
-}
-
-function extraOf(message: NewMessage, path: string, limits: Limits): string | null {
-  let members = ''
-  for (const name of EXTRA_NAMES) {
-    const value = message[name]
-    if (value === undefined) continue
-    members += `${members === '' ? '' : ','}"${name}":${EXTRA_FIELDS[name](value, `${path}.${name}`)}`
-  }
-  return members === '' ? null : sized(`{${members}}`, limits.jsonBytes, path)
-}
-
-function addExtra(message: Message, extra: JsonObject): void {
-  if (Array.isArray(extra['parts'])) message.parts = extra['parts']
-  if (Array.isArray(extra['toolCalls'])) message.toolCalls = extra['toolCalls']
-  if (typeof extra['toolCallId'] === 'string') message.toolCallId = extra['toolCallId']
-  if (isObject(extra['metadata'])) message.metadata = extra['metadata']
 }
 
 function encodeContent(content: unknown, path: string, limits: Limits): { content: string | null; escaped: boolean } {
@@ -247,7 +214,7 @@ function checkShape(value: unknown, path: string): void {
   if (!isObject(value)) throw new TypeError(`${path} must be an object, not ${typeName(value)}`)
 }
 
-function isObject(value: unknown): value is JsonObject {
+function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
@@ -256,14 +223,9 @@ function required(value: unknown, path: string): unknown {
   return value
 }
 
-function arrayToJson(value: unknown, path: string): string {
+function sizedArray(value: unknown, path: string, limits: Limits): string {
   if (!Array.isArray(value)) throw new TypeError(`${path} must be an array, not ${typeName(value)}`)
-  return toJson(value as JsonValue[], path)
-}
-
-function stringToJson(value: unknown, path: string): string {
-  if (typeof value !== 'string') throw new TypeError(`${path} must be a string, not ${typeName(value)}`)
-  return JSON.stringify(value)
+  return sized(toJson(value, path), limits.jsonBytes, path)
 }
 
 function sizedObject(value: unknown, path: string, limits: Limits): string {

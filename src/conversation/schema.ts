@@ -45,7 +45,8 @@ function messageTable(dialect: SqlDialect, prefix: string, { messages }: Convers
   const { key, text, integer, boolean } = dialect.types
   const index = dialect.quote(`${prefix}messages_by_id`)
   const columns = `workspace ${key} NOT NULL, session_id ${key} NOT NULL, seq ${integer} NOT NULL, id ${key} NOT NULL, role ${text} NOT NULL,
-      content ${text}, escaped ${boolean} NOT NULL, extra ${text}, created_at ${integer} NOT NULL`
+      content ${text}, escaped ${boolean} NOT NULL, parts ${text}, tool_calls ${text}, tool_call_id ${text}, metadata ${text},
+      created_at ${integer} NOT NULL`
   // On SQLite the full-text index refers to `n`, which no later row may take over: hence AUTOINCREMENT.
   const keyed =
     dialect.name === 'sqlite'

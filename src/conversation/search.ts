@@ -1,5 +1,5 @@
 /** What a message search looks at, the same on every backend. */
-import { parseJsonObject } from '../store/json.ts'
+import { parseJsonArray } from '../store/json.ts'
 import { invalid, typeName } from '../store/text.ts'
 import type { MessageRecord, MessageRecordSearch } from './contract.ts'
 import { decodeEscaped } from './records.ts'
@@ -8,11 +8,9 @@ import { decodeEscaped } from './records.ts'
  * The text that search terms must occur in: content and text parts, lower-cased, one a line. What some engines cannot index (U+0000,
  * lone surrogates) is U+FFFD, here and in the terms.
  */
-export function searchText(message: Pick<MessageRecord, 'content' | 'escaped' | 'extra'>): string {
+export function searchText(message: Pick<MessageRecord, 'content' | 'escaped' | 'parts'>): string {
   const content = message.escaped && message.content !== null ? decodeEscaped(message.content) : (message.content ?? '')
-  // Most messages have no parts, and parsing JSON costs more than everything else here.
-  const parts = message.extra?.includes('"parts"') === true ? textParts(message.extra) : []
-  return normalise([content, ...parts].join('\n'))
+  return normalise(message.parts === null ? content : [content, ...textParts(message.parts)].join('\n'))
 }
 
 /** The terms of a search text, normalised like `searchText`. None: `INVALID_ARGUMENT`. */
@@ -35,10 +33,8 @@ export function newestFirst(a: { readonly message: MessageRecord }, b: { readonl
   return b.message.createdAt - a.message.createdAt || b.message.seq - a.message.seq
 }
 
-function textParts(extra: string): string[] {
-  const { parts } = parseJsonObject(extra, 'a message')
-  if (!Array.isArray(parts)) return []
-  return parts.flatMap((part) => {
+function textParts(parts: string): string[] {
+  return parseJsonArray(parts, 'the parts of a message').flatMap((part) => {
     const { type, text } = (part ?? {}) as { readonly type?: unknown; readonly text?: unknown }
     return type === 'text' && typeof text === 'string' ? [text] : []
   })

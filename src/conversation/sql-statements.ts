@@ -6,9 +6,6 @@ import type { ConversationTables } from './schema.ts'
 
 const IDS_A_STATEMENT = 128
 
-export const MESSAGE_COLUMNS = 'id, seq, role, content, escaped, extra, created_at'
-const INSERT_COLUMNS = `workspace, session_id, ${MESSAGE_COLUMNS}`
-
 export const SESSION_FIELDS = {
   id: 'id',
   userId: 'user_id',
@@ -22,6 +19,24 @@ export const SESSION_FIELDS = {
   updatedAt: 'updated_at',
 } as const satisfies Record<keyof SessionRecord, string>
 
+export const MESSAGE_FIELDS = {
+  id: 'id',
+  seq: 'seq',
+  role: 'role',
+  content: 'content',
+  escaped: 'escaped',
+  parts: 'parts',
+  toolCalls: 'tool_calls',
+  toolCallId: 'tool_call_id',
+  metadata: 'metadata',
+  createdAt: 'created_at',
+} as const satisfies Record<keyof MessageRecord, string>
+
+export const MESSAGE_COLUMNS = Object.values(MESSAGE_FIELDS).join(', ')
+
+const INSERT_COLUMNS = ['workspace', 'session_id', ...Object.values(MESSAGE_FIELDS)]
+const INSERT_MARKS = `(${marks(INSERT_COLUMNS.length)})`
+
 export interface LastSeq {
   readonly last_seq: number
 }
@@ -32,7 +47,10 @@ export interface MessageRow {
   readonly role: string
   readonly content: string | null
   readonly escaped: number
-  readonly extra: string | null
+  readonly parts: string | null
+  readonly tool_calls: string | null
+  readonly tool_call_id: string | null
+  readonly metadata: string | null
   readonly created_at: number
 }
 
@@ -64,7 +82,8 @@ export function statements(dialect: SqlDialect, { sessions, messages }: Conversa
     insertMessages(count: number): string {
       const known = inserts.get(count)
       if (known !== undefined) return known
-      const sql = `INSERT INTO ${messages} (${INSERT_COLUMNS}) VALUES ${Array.from({ length: count }, () => `(${marks(9)})`).join(', ')}`
+      const rows = Array.from({ length: count }, () => INSERT_MARKS)
+      const sql = `INSERT INTO ${messages} (${INSERT_COLUMNS.join(', ')}) VALUES ${rows.join(', ')}`
       inserts.set(count, sql)
       return sql
     },
@@ -124,11 +143,21 @@ export function* idLists(ids: readonly string[]): Generator<string[]> {
 }
 
 export function insertValues(workspace: string, sessionId: string, message: MessageRecord, seq: number): SqlValue[] {
-  const { id, role, content, escaped, extra, createdAt } = message
-  return [workspace, sessionId, id, seq, role, content, escaped ? 1 : 0, extra, createdAt]
+  const { id, role, content, escaped, parts, toolCalls, toolCallId, metadata, createdAt } = message
+  return [workspace, sessionId, id, seq, role, content, escaped ? 1 : 0, parts, toolCalls, toolCallId, metadata, createdAt]
 }
 
 export function toRecord(row: MessageRow): MessageRecord {
-  const { id, seq, role, content, extra } = row
-  return { id, seq, role, content, escaped: row.escaped !== 0, extra, createdAt: row.created_at }
+  return {
+    id: row.id,
+    seq: row.seq,
+    role: row.role,
+    content: row.content,
+    escaped: row.escaped !== 0,
+    parts: row.parts,
+    toolCalls: row.tool_calls,
+    toolCallId: row.tool_call_id,
+    metadata: row.metadata,
+    createdAt: row.created_at,
+  }
 }

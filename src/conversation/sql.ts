@@ -20,6 +20,7 @@ import {
   idLists,
   insertValues,
   listing,
+  MESSAGE_FIELDS,
   seqBounds,
   SESSION_FIELDS,
   statements,
@@ -32,6 +33,7 @@ import {
 export interface SqlConversationOptions {
   /** Table-name prefix. */
   readonly prefix: string
+  readonly capabilities: ConversationCapabilities
   readonly limits: Limits
   /** Full-text search, where the engine has it. */
   readonly index?: MessageIndex | undefined
@@ -67,13 +69,13 @@ class SqlConversation implements ConversationBackend {
   readonly #tables: ConversationTables
   readonly #sql: Statements
 
-  constructor(engine: SqlEngine, { prefix, limits, index }: SqlConversationOptions) {
+  constructor(engine: SqlEngine, { prefix, capabilities, limits, index }: SqlConversationOptions) {
+    this.capabilities = capabilities
     this.limits = limits
     this.#engine = engine
     this.#index = index
     this.#tables = conversationTables(engine.dialect, prefix)
     this.#sql = statements(engine.dialect, this.#tables)
-    this.capabilities = { search: index !== undefined }
     if (index !== undefined) this.search = (workspace, search, call) => index.search(workspace, search, call)
   }
 
@@ -279,18 +281,18 @@ class SqlConversation implements ConversationBackend {
     patch: MessageRecordPatch,
     now: number,
   ): Script<MessageRecord | undefined> {
-    const fields = Object.entries(patch).map(
-      ([field, value]) => [field, typeof value === 'boolean' ? Number(value) : value] as const,
-    )
+    const fields = Object.entries(patch) as [keyof MessageRecordPatch, string | boolean | null][]
     if (fields.length > 0) {
-      const sets = fields.map(([field]) => `${field} = ?`).join(', ')
+      const sets = fields.map(([field]) => `${MESSAGE_FIELDS[field]} = ?`).join(', ')
+      const values = fields.map(([, value]) => (typeof value === 'boolean' ? Number(value) : value))
       const sql = `UPDATE ${this.#tables.messages} SET ${sets} WHERE workspace = ? AND session_id = ? AND id = ?`
-      yield* changes(sql, ...fields.map(([, value]) => value), workspace, sessionId, id)
+      yield* changes(sql, ...values, workspace, sessionId, id)
     }
     const [message] = yield* this.#messagesById(workspace, sessionId, [id], { order: 'asc' })
     if (message === undefined) return undefined
     yield* changes(this.#sql.touchSession, now, workspace, sessionId)
-    if (this.#index !== undefined && fields.length > 0) yield* this.#index.changed(workspace, sessionId, message)
+    const changesText = patch.content !== undefined || patch.parts !== undefined
+    if (this.#index !== undefined && changesText) yield* this.#index.changed(workspace, sessionId, message)
     return message
   }
 

@@ -29,7 +29,7 @@ import type {
   SessionQuery,
 } from './contract.ts'
 import { DerivedOperations, type DeletedSessions, type ForkOptions } from './derived.ts'
-import { sessionMissing } from './faults.ts'
+import { messageMissing, sessionMissing } from './faults.ts'
 import {
   messagePatch,
   newMessage,
@@ -218,15 +218,17 @@ export class ConversationStore implements StoreBase {
     }
   }
 
-  /** Changes the fields that the patch names. No such message: `NOT_FOUND`. */
+  /** Changes the fields that the patch names; concurrent changes of others survive. No such message: `NOT_FOUND`. */
   async updateMessage(sessionId: string, messageId: string, patch: MessagePatch, options?: CallOptions): Promise<Message> {
     checkId(sessionId, 'sessionId')
     checkId(messageId, 'messageId')
-    const columns = messagePatch(patch, this.limits)
+    const record = messagePatch(patch, this.limits)
     const now = Date.now()
-    return this.#run('updateMessage', 'write', options, (call) =>
-      this.#derived.updateMessage(sessionId, messageId, patch, columns, now, call),
-    )
+    return this.#run('updateMessage', 'write', options, async (call) => {
+      const patched = await this.#backend.patchMessage(this.workspaceId, sessionId, messageId, record, { now }, call)
+      if (patched === undefined) throw messageMissing(sessionId, messageId)
+      return toMessage(sessionId, patched)
+    })
   }
 
   /** Deletes the messages with these ids, or, where `ids` is left out, all; an empty list deletes none. The number deleted. */

@@ -4,19 +4,20 @@
  * Writes queue until the event loop's next turn and share one transaction, and so one fsync; each resolves when that is durable.
  * Several processes may use one file: a lock that another holds is waited for in short steps that leave the event loop free.
  */
-import { mkdir, open, realpath, rename, rm } from 'node:fs/promises'
+import { open, realpath, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { backup, DatabaseSync, type StatementSync } from 'node:sqlite'
+import { backup, DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '../errors.ts'
 import type { BackendCall } from '../store/contract.ts'
+import { makeFolder } from '../store/folder.ts'
 import { IN_MEMORY } from '../store/location.ts'
 import { GroupCommit } from './group-commit.ts'
 import { isBusy, translateSqliteError } from './sqlite-errors.ts'
+import { applyMigrations, schemaVersion } from './sqlite-schema.ts'
+import { prepare, rowsOf, type Prepared } from './sqlite-statements.ts'
 import {
   pending,
-  row,
-  changes,
   type Script,
   type SqlDialect,
   type SqlEngine,
@@ -109,7 +110,7 @@ function openDatabase(path: string, durability: Durability): DatabaseSync {
 /** The same file has one name, however it was spelled. */
 async function canonicalPath(location: string): Promise<string> {
   try {
-    await mkdir(dirname(location), { recursive: true })
+    await makeFolder(dirname(location))
     return await realpath(location).catch(async () => join(await realpath(dirname(location)), basename(location)))
   } catch (error) {
     throw translateSqliteError(error, location)
@@ -120,11 +121,12 @@ class Connection implements SqliteEngine {
   readonly dialect = SQLITE_DIALECT
   readonly path: string
   readonly #db: DatabaseSync
-  readonly #statements = new Map<string, StatementSync>()
+  readonly #statements = new Map<string, Prepared>()
   readonly #commits: GroupCommit
   readonly #lockTimeoutMs: number
   readonly #onClose: () => void
   #users = 1
+  #changeCount = 0
 
   constructor(path: string, db: DatabaseSync, lockTimeoutMs: number, onClose: () => void) {
     this.path = path
@@ -133,9 +135,10 @@ class Connection implements SqliteEngine {
     this.#onClose = onClose
     this.#commits = new GroupCommit({
       lockTimeoutMs,
-      execute: (sql) => this.#prepared(sql).run(),
+      execute: (sql) => this.#prepared(sql).statement.run(),
       drive: (script) => this.#drive(script),
       inTransaction: () => this.#db.isTransaction,
+      changeCount: () => this.#changeCount,
       translate: (error) => translateSqliteError(error, this.path),
     })
   }
@@ -161,7 +164,7 @@ class Connection implements SqliteEngine {
   }
 
   async select<R>(sql: string, values: readonly SqlValue[], call?: BackendCall): Promise<R[]> {
-    return this.#reading(() => this.#prepared(sql).all(...values) as R[], call)
+    return this.#reading(() => rowsOf(this.#prepared(sql), values) as R[], call)
   }
 
   async read<T>(script: () => Script<T>, call?: BackendCall): Promise<T> {
@@ -223,11 +226,11 @@ class Connection implements SqliteEngine {
   }
 
   #snapshot<T>(script: () => Script<T>): T {
-    this.#prepared('BEGIN').run()
+    this.#prepared('BEGIN').statement.run()
     try {
       return this.#drive(script)
     } finally {
-      if (this.#db.isTransaction) this.#prepared('COMMIT').run()
+      if (this.#db.isTransaction) this.#prepared('COMMIT').statement.run()
     }
   }
 
@@ -251,38 +254,23 @@ class Connection implements SqliteEngine {
 
   #run(statement: Statement): SqlRow[] | number {
     const prepared = this.#prepared(statement.sql)
-    if (statement.wants === 'rows') return prepared.all(...statement.values) as SqlRow[]
-    return Number(prepared.run(...statement.values).changes)
-  }
-
-  #prepared(sql: string): StatementSync {
-    let statement = this.#statements.get(sql)
-    if (statement === undefined) {
-      if (this.#statements.size >= MAX_STATEMENTS) this.#statements.clear()
-      statement = this.#db.prepare(sql)
-      this.#statements.set(sql, statement)
+    if (statement.wants === 'changes') {
+      const changed = Number(prepared.statement.run(...statement.values).changes)
+      if (changed > 0 || prepared.effect === 'any') this.#changeCount++
+      return changed
     }
-    return statement
+    if (prepared.effect !== 'none') this.#changeCount++
+    return rowsOf(prepared, statement.values)
   }
-}
 
-function* schemaVersion(table: string, name: string, component: string): Script<number> {
-  const known = yield* row(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?`, name)
-  if (known === undefined) return 0
-  const found = yield* row<{ version: number }>(`SELECT version FROM ${table} WHERE component = ?`, component)
-  return found?.version ?? 0
-}
-
-/** Runs under the write lock, so that of any number of starters one migrates and the others find it done. */
-function* applyMigrations(table: string, name: string, schema: SqlSchema): Script<void> {
-  yield* changes(`CREATE TABLE IF NOT EXISTS ${table} (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT`)
-  for (const migration of pending(schema, yield* schemaVersion(table, name, schema.component))) {
-    for (const sql of migration.up) yield* changes(sql)
-    yield* changes(
-      `INSERT INTO ${table} (component, version) VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET version = excluded.version`,
-      schema.component,
-      migration.version,
-    )
+  #prepared(sql: string): Prepared {
+    let prepared = this.#statements.get(sql)
+    if (prepared === undefined) {
+      if (this.#statements.size >= MAX_STATEMENTS) this.#statements.clear()
+      prepared = prepare(this.#db, sql)
+      this.#statements.set(sql, prepared)
+    }
+    return prepared
   }
 }
 

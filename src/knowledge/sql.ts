@@ -5,6 +5,7 @@
  * number. So whoever has seen all changes up to one number asks for those behind it and misses nothing, whichever process made them.
  */
 import { changes, row, rows, type Script, type SqlDialect, type SqlSchema, type SqlValue } from '../engines/sql.ts'
+import { parseJsonObject } from '../store/json.ts'
 import type { CollectionRecord, Distance, DocumentRecord, FieldType, ListRecordQuery } from './contract.ts'
 import { checkNotRecreated, checkSameSettings, collectionMissing, documentTaken } from './faults.ts'
 import { toPredicate, type FilterNode } from './filter.ts'
@@ -315,7 +316,7 @@ export interface SettingsRow {
 }
 
 export function toCollectionRecord({ name, dimension, distance, fields }: SettingsRow): CollectionRecord {
-  return { name, dimension, distance, fields: JSON.parse(fields) as Record<string, FieldType> }
+  return { name, dimension, distance, fields: parseJsonObject(fields, 'the fields of a collection') as Record<string, FieldType> }
 }
 
 export function toDocumentRecord(found: DocumentRow): DocumentRecord {

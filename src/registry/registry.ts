@@ -121,7 +121,9 @@ export class StoreRegistry<K extends Kind> {
    */
   async capabilities(name: string): Promise<Stores[K]['capabilities'] | undefined> {
     const registration = this.#find(name)
-    return this.#attempt(registration, async () => registration.capabilities?.()) as Promise<Stores[K]['capabilities'] | undefined>
+    return this.#attempt(registration, async () => registration.capabilities?.()) as Promise<
+      Stores[K]['capabilities'] | undefined
+    >
   }
 
   /**

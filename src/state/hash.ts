@@ -2,6 +2,7 @@
 import { HoldfastError } from '../errors.ts'
 import type { JsonObject, JsonValue } from '../store/contract.ts'
 import { objectToJson } from '../store/json.ts'
+import { parseExactly } from '../store/parse.ts'
 import { invalid, typeName } from '../store/text.ts'
 import type { StateEntry } from './contract.ts'
 import { readJson } from './values.ts'
@@ -36,7 +37,7 @@ export function removeFields(hash: JsonObject, fields: ReadonlySet<string>): num
 export function fieldsToSet(fields: unknown, value: unknown): JsonObject {
   if (typeof fields === 'string' && value === undefined) throw invalid('value is undefined, which JSON cannot hold')
   const object = typeof fields === 'string' ? { [fields]: value } : fields
-  return JSON.parse(objectToJson(object, 'fields')) as JsonObject
+  return parseExactly(objectToJson(object, 'fields')) as JsonObject
 }
 
 export function checkField(field: unknown): string {

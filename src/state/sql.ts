@@ -18,6 +18,7 @@ import { compareBytes } from '../store/text.ts'
 import type {
   StateAdd,
   StateBackend,
+  StateCapabilities,
   StateCheck,
   StateCommit,
   StateCommitResult,
@@ -31,6 +32,7 @@ import { addTo } from './values.ts'
 export interface SqlStateOptions {
   /** Table-name prefix. */
   readonly prefix: string
+  readonly capabilities: StateCapabilities
   readonly limits?: Limits
 }
 
@@ -69,7 +71,7 @@ const PURGE_EVERY = 64
 const PURGED_PER_WRITE = 2
 
 class SqlState implements StateBackend {
-  readonly capabilities = { bytes: 'native', commitKeys: Infinity } as const
+  readonly capabilities: StateCapabilities
   readonly limits: Limits
   readonly #engine: SqlEngine
   readonly #sql: StateStatements
@@ -77,6 +79,7 @@ class SqlState implements StateBackend {
   #written = PURGE_EVERY
 
   constructor(engine: SqlEngine, options: SqlStateOptions) {
+    this.capabilities = options.capabilities
     this.limits = options.limits ?? {}
     this.#engine = engine
     this.#sql = stateStatements(engine.dialect, options.prefix)

@@ -12,6 +12,7 @@ import type {
 import { checkWorkspace, StoreCore, type CallMode } from '../store/core.ts'
 import { decodeCursor, encodeCursor } from '../store/cursor.ts'
 import { jsonEquals, toJson } from '../store/json.ts'
+import { parseExactly } from '../store/parse.ts'
 import { checkId, checkInteger, checkText, invalid, MAX_ID_BYTES } from '../store/text.ts'
 import { checkKeys, copyBytes, entriesToJson, ttlMsOf, ttlToMs, type Entries } from './arguments.ts'
 import type { ScanOptions, SetOptions, StateBackend, StateCapabilities, StateEntry, StateSet, StateValue } from './contract.ts'
@@ -343,5 +344,5 @@ function afterOf(cursor: string, prefix: string): string {
 }
 
 function holds(entry: StateEntry, expectedText: string, key: string): boolean {
-  return entry.value === expectedText || jsonEquals(readJson(entry.value, key), JSON.parse(expectedText))
+  return entry.value === expectedText || jsonEquals(readJson(entry.value, key), parseExactly(expectedText))
 }

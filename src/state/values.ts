@@ -1,6 +1,7 @@
 /** What a stored value reads as: JSON text and bytes are two views of the same thing. */
 import { HoldfastError } from '../errors.ts'
 import type { JsonValue } from '../store/contract.ts'
+import { parseExactly } from '../store/parse.ts'
 import type { StateAdd, StateValue } from './contract.ts'
 
 const encoder = new TextEncoder()
@@ -42,5 +43,5 @@ function readNumber(value: StateValue): number {
 }
 
 function parse(value: StateValue): JsonValue {
-  return JSON.parse(typeof value === 'string' ? value : decoder.decode(value)) as JsonValue
+  return parseExactly(typeof value === 'string' ? value : decoder.decode(value))
 }

@@ -42,6 +42,12 @@ export function parseJsonObject(text: string, what: string): JsonObject {
   return value
 }
 
+export function parseJsonArray(text: string, what: string): JsonValue[] {
+  const value = parseJson(text, what)
+  if (!Array.isArray(value)) throw new HoldfastError('CORRUPT', `${what} does not hold a JSON array`)
+  return value
+}
+
 /** True when the value holds a negative zero, which JSON.stringify would lose. */
 function checkJson(value: unknown, path: string, depth: number): boolean {
   switch (typeof value) {

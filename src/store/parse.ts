@@ -16,7 +16,9 @@ export function parseExactly(text: string): JsonValue {
 function hasBackslashInKey(value: JsonValue): boolean {
   if (typeof value !== 'object' || value === null) return false
   if (Array.isArray(value)) return value.some(hasBackslashInKey)
-  return Object.keys(value).some((key) => key.includes('\\') || hasBackslashInKey(value[key]!))
+  // Most text with escapes has them in its values only, so this is often run in vain; `for in`, which lists no keys, is the quickest.
+  for (const key in value) if (key.includes('\\') || hasBackslashInKey(value[key]!)) return true
+  return false
 }
 
 /** Strings, punctuation, and whatever else stands between them: numbers, true, false, null. */

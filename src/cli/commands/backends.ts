@@ -1,7 +1,7 @@
 /** `holdfast backends`: every name that the registries know, derived from them. */
 import { discoveryProblems, KINDS, type BackendInfo, type Kind, type Origin } from '../../index.ts'
 import { useAppRoot, type GlobalOptions } from '../globals.ts'
-import { openRegistered, opensInMemory, REGISTRIES, type AnyStore } from '../registered.ts'
+import { REGISTRIES } from '../registered.ts'
 import { out, printable, printJson, styled, table } from '../terminal.ts'
 
 export interface BackendsOptions extends GlobalOptions {
@@ -9,7 +9,7 @@ export interface BackendsOptions extends GlobalOptions {
   readonly json?: boolean
 }
 
-/** What the registry knows, and the capabilities where they are known without a connection. */
+/** What the registry knows, and the capabilities that are known without a connection; null for those of packages, whose code does not run for a list. */
 type Listed = BackendInfo & { readonly capabilities: object | null }
 
 export async function backends(options: BackendsOptions): Promise<number> {
@@ -31,17 +31,14 @@ export async function backends(options: BackendsOptions): Promise<number> {
   return 0
 }
 
-/** Those of the backends that live in this process are read off an instance in memory. No package's code runs for a list. */
-async function capabilitiesOf({ kind, name, origin, available, client }: BackendInfo): Promise<object | null> {
-  if (origin !== 'built-in' || !available || client !== undefined) return null
-  const open = (options: object): Promise<AnyStore> => openRegistered(kind, name, options)
-  await using store = await open((await opensInMemory(open)) ? { path: ':memory:' } : {})
-  return store.capabilities
+async function capabilitiesOf({ kind, name, available }: BackendInfo): Promise<object | null> {
+  return available ? ((await REGISTRIES[kind].capabilities(name)) ?? null) : null
 }
 
 function printKind(kind: Kind, infos: readonly Listed[]): void {
   out(`${styled('bold', kind)}\n`)
-  const rows = infos.map((info) => [
+  // What works is what people look for.
+  const rows = [...infos.filter(({ planned }) => !planned), ...infos.filter(({ planned }) => planned)].map((info) => [
     printable(info.name),
     stateOf(info),
     originOf(info.origin),
@@ -49,9 +46,7 @@ function printKind(kind: Kind, infos: readonly Listed[]): void {
     info.aliases.map(printable).join(', '),
   ])
   out(table([['name', 'status', 'from', 'client', 'aliases'], ...rows], '  '))
-  for (const info of infos) {
-    if (info.capabilities !== null) out(styled('dim', `  ${info.name}: ${capabilityText(info.capabilities)}\n`))
-  }
+  for (const [text, names] of capabilityTexts(infos)) out(styled('dim', `  ${names.join(', ')}: ${text}\n`))
   for (const { name, problem } of infos)
     if (problem !== undefined) out(`  ${styled('red', printable(name))}: ${printable(problem)}\n`)
   out('\n')
@@ -73,11 +68,23 @@ function clientOf({ client }: BackendInfo): string {
   return `${client.package}@${client.range}${client.installed === undefined ? '' : ` (installed ${client.installed})`}`
 }
 
+/** Each text once, with the backends that it is about. */
+function capabilityTexts(infos: readonly Listed[]): Map<string, string[]> {
+  const texts = new Map<string, string[]>()
+  for (const { name, capabilities } of infos) {
+    if (capabilities === null) continue
+    const text = capabilityText(capabilities)
+    texts.set(text, [...(texts.get(text) ?? []), printable(name)])
+  }
+  return texts
+}
+
 function capabilityText(capabilities: object): string {
   return Object.entries(capabilities)
     .map(([name, value]: [string, unknown]) => {
       if (typeof value === 'boolean') return value ? name : `no ${name}`
-      return typeof value === 'object' && value !== null ? `${name} (${capabilityText(value)})` : `${name} ${String(value)}`
+      if (typeof value === 'object' && value !== null) return `${name} (${capabilityText(value)})`
+      return `${name} ${value === Infinity ? 'unlimited' : String(value)}`
     })
     .join(', ')
 }

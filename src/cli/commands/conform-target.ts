@@ -4,6 +4,7 @@ import { basename, extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { conversationCases, knowledgeCases, stateCases, type ConformanceCase, type Harness } from '../../conformance/index.ts'
 import { HoldfastError, StoreRegistry, type BackendFactory, type Kind } from '../../index.ts'
+import { Failure } from '../failure.ts'
 import { openRegistered, opensInMemory, REGISTRIES, type AnyStore } from '../registered.ts'
 
 export type StoreCase = ConformanceCase<AnyStore>
@@ -63,7 +64,11 @@ function registered(kind: Kind, name: string): Candidate {
 async function importModule(file: string): Promise<Record<string, unknown>> {
   const url = file.startsWith('file:') ? new URL(file) : pathToFileURL(resolve(file))
   await access(url).catch(() => {
-    throw new HoldfastError('NOT_FOUND', `there is no module ${url.pathname}`)
+    throw new Failure(
+      'NOT_FOUND',
+      `there is no module ${url.pathname}`,
+      'Check the path; a relative one counts from the working directory.',
+    )
   })
   try {
     return (await import(url.href)) as Record<string, unknown>

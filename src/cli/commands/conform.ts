@@ -1,7 +1,7 @@
 /** `holdfast conform`: the conformance suite against a backend that is being written, or one that is installed. */
 import { formatReport, reportToJson, runConformance, type ConformanceReport, type View } from '../../conformance/index.ts'
-import { HoldfastError, type Kind } from '../../index.ts'
-import { EXIT } from '../failure.ts'
+import type { Kind } from '../../index.ts'
+import { EXIT, Failure } from '../failure.ts'
 import { useAppRoot, type GlobalOptions } from '../globals.ts'
 import { out, printable, printJson, progress } from '../terminal.ts'
 import { createHarness } from './conform-harness.ts'
@@ -23,7 +23,7 @@ export interface ConformOptions extends GlobalOptions {
 export async function conform(options: ConformOptions): Promise<number> {
   useAppRoot()
   const cases = casesOf(options.kind).filter(({ id }) => matches(id, options.only))
-  if (cases.length === 0) throw new HoldfastError('NOT_FOUND', `no ${options.kind} case matches ${options.only?.join(', ')}`)
+  if (cases.length === 0) throw noCase(options)
   const candidate = await loadCandidate(options.kind, options.backend)
   await using harness = await createHarness(candidate, options)
   const views: View[] = options.view === 'both' ? ['default', 'workspace'] : [options.view]
@@ -38,6 +38,14 @@ export async function conform(options: ConformOptions): Promise<number> {
   if (options.json === true) printJson(reports.map(reportToJson))
   else out(reports.map(toText).join('\n'))
   return reports.every(isPassed) ? EXIT.ok : EXIT.failure
+}
+
+function noCase({ kind, only = [] }: ConformOptions): Failure {
+  return new Failure(
+    'NOT_FOUND',
+    `no ${kind} case matches ${only.join(', ')}`,
+    `Ids look like ${casesOf(kind)[0]!.id}; * stands for anything.`,
+  )
 }
 
 /** A run in which no case passed shows nothing, and is no success. */

@@ -11,7 +11,7 @@ import {
   type ResolvedStore,
 } from '../../index.ts'
 import { EXIT } from '../failure.ts'
-import { settingsOf, useAppRoot, type GlobalOptions } from '../globals.ts'
+import { describeStore, settingsOf, useAppRoot, type GlobalOptions } from '../globals.ts'
 import { NODE_NEEDED } from '../node-version.ts'
 import { out, printable, printJson, styled } from '../terminal.ts'
 
@@ -58,7 +58,7 @@ export async function doctor(options: DoctorOptions): Promise<number> {
 
 async function check(kind: Kind, settings: ResolvedSettings, timeout: number): Promise<StoreCheck> {
   const started = performance.now()
-  const base = { kind, setting: describe(settings.stores[kind]), source: settings.stores[kind].source }
+  const base = { kind, setting: describeStore(settings.stores[kind]), source: settings.stores[kind].source }
   const elapsed = (): number => Math.round(performance.now() - started)
   try {
     const backend = await within(timeout, openAndPing(kind, settings))
@@ -90,13 +90,11 @@ async function within<T>(timeout: number, work: Promise<T>): Promise<T> {
   }
 }
 
-/** The setting without anything that may be secret: of an object's options only url, path and the names of the others. */
-function describe({ setting }: ResolvedStore): string {
-  if (typeof setting === 'string') return redact(setting)
-  const { backend, url, path, ...others } = setting
-  const names = Object.keys(others)
-  const shown = [backend, url, path].filter((text) => typeof text === 'string').map((text) => redact(text))
-  return names.length === 0 ? shown.join(' ') : `${shown.join(' ')} (with ${names.join(', ')})`
+const SOURCES: Readonly<Record<ResolvedStore['source'], string>> = {
+  argument: 'from the command line',
+  file: 'from the config file',
+  environment: 'from the environment',
+  default: 'by default',
 }
 
 interface About {
@@ -117,12 +115,7 @@ function print({ node, appRoot, file, dir, workspace }: About, stores: readonly 
   out('\n')
   for (const { kind, setting, source, ok, durationMs, error } of stores) {
     out(`${ok ? styled('green', 'ok  ') : styled('red', 'FAIL')}  ${kind.padEnd(13)} ${printable(setting)}\n`)
-    out(
-      styled(
-        'dim',
-        `      from ${source === 'argument' ? 'the command line' : source === 'file' ? 'the config file' : source}, ${durationMs} ms\n`,
-      ),
-    )
+    out(styled('dim', `      ${SOURCES[source]}, ${durationMs} ms\n`))
     if (error !== undefined) out(`      error ${error.code}: ${printable(error.message)}\n      ${error.remedy}\n`)
   }
 }

@@ -1,8 +1,9 @@
 /** `holdfast sync`: what discovery finds, as a module of static imports. */
+import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
-import { relative, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { syncModule } from '../../index.ts'
-import { complain, EXIT } from '../failure.ts'
+import { complain, EXIT, Failure } from '../failure.ts'
 import { useAppRoot, type GlobalOptions } from '../globals.ts'
 import { out, printable } from '../terminal.ts'
 
@@ -15,6 +16,12 @@ export interface SyncCommandOptions extends GlobalOptions {
 
 export async function sync(options: SyncCommandOptions): Promise<number> {
   const appRoot = useAppRoot()
+  if (!existsSync(join(appRoot, 'package.json')))
+    throw new Failure(
+      'NOT_FOUND',
+      `no package.json is at or above ${appRoot}`,
+      'Run it in your project, or set HOLDFAST_APP_ROOT to its folder.',
+    )
   const file = options.out === '-' ? undefined : resolve(options.out)
   const text = await syncModule({ appRoot, file })
   if (file === undefined) {

@@ -50,15 +50,21 @@ interface Candidate {
  * a passage that answers as a whole. Among equals the first sentence of a section introduces it.
  */
 function rate(passage: Found, passageCoverage: number, asked: ReadonlySet<string>, weigh: Weigh): Candidate[] {
-  const heading = coverage(passage.heading, asked, weigh)
-  const base = passageCoverage + heading + passage.score / 2 - (isCode(passage.content) ? 0.7 : 0)
+  const heading = coverage(passage.heading, asked, weigh) * share(passage.heading, asked)
+  const base = passageCoverage + heading + passage.score / 2 - (isCode(passage.content) ? 2 : 0)
   return toUnits(passage.content).flatMap((sentences, u) =>
     sentences.map((sentence, i) => ({
       passage,
       text: withNext(sentences, i),
-      rating: base + coverage(sentence, asked, weigh) + 0.3 / (1 + u + i),
+      rating: base + coverage(sentence, asked, weigh) + form(sentence, asked, weigh) + 0.3 / (1 + u + i),
     })),
   )
+}
+
+/** A sentence that begins with what was asked is about it; one that ends in a colon leaves the answer to what follows; a table row is terse. */
+function form(sentence: string, asked: ReadonlySet<string>, weigh: Weigh): number {
+  const begins = coverage(sentence.split(' ', 4).join(' '), asked, weigh)
+  return 0.4 * begins - (sentence.endsWith(':') ? 0.15 : 0) - (sentence.startsWith('|') ? 0.15 : 0)
 }
 
 /** How much of what is asked the text speaks of, 0–1. */
@@ -72,6 +78,12 @@ function coverage(text: string, asked: ReadonlySet<string>, weigh: Weigh): numbe
     if (used.has(term)) hit += weight
   }
   return sum === 0 ? 0 : hit / sum
+}
+
+/** How much of the text is about what is asked, 0–1. */
+function share(text: string, asked: ReadonlySet<string>): number {
+  const used = terms(text)
+  return used.length === 0 ? 0 : used.filter((term) => asked.has(term)).length / used.length
 }
 
 const segmenter = new Intl.Segmenter('en', { granularity: 'sentence' })

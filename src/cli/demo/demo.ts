@@ -7,7 +7,8 @@ import { out, plural, printable, printJson, styled } from '../terminal.ts'
 import { answerOpen, ask, openSession, stateKey, type Chat, type Saved } from './chat.ts'
 import { printInventory } from './inventory.ts'
 import { ingest, libraryId, nameOf, questionsFrom, readLibrary, type Changes } from './library.ts'
-import { field, printAnswer, printTurn, sourceOf } from './show.ts'
+import { printNext } from './next.ts'
+import { field, printAnswer, printTurn, printTurnBriefly, sourceOf } from './show.ts'
 
 export interface DemoOptions extends GlobalOptions {
   readonly docs?: string
@@ -44,6 +45,7 @@ export async function demo(options: DemoOptions): Promise<number> {
   const questions = options.docs === undefined ? PRESET_QUESTIONS : questionsFrom(library, 2 * QUESTIONS_A_RUN)
   await converse(chat, questions)
   await printInventory(stores, settings, chat.id)
+  printNext(stores, options, chat.id)
   if (process.stdin.isTTY && process.stdout.isTTY) await interact(chat)
   return EXIT.ok
 }
@@ -70,12 +72,12 @@ function toJsonAnswer(session: string, { question, text, source, asked, answered
 }
 
 function printHead({ library, hasOwnEmbedder }: Chat, { written, removed, total }: Changes): void {
-  out(`${styled('bold', 'Holdfast demo')}\n`)
-  field('Reads', `${printable(library.label)}: ${plural(library.files.length, 'file')}, ${plural(total, 'passage')}`)
+  out(`${styled('bold', 'Holdfast demo')}: a conversation about documents, kept in three stores, that outlives its process.\n\n`)
+  field('Knowledge', `${printable(library.label)}: ${plural(library.files.length, 'file')}, ${plural(total, 'passage')}`)
   const kind = hasOwnEmbedder
     ? 'the one of the config file'
-    : 'lexical: it compares words, not meanings (`embed` in a config file brings a real one)'
-  field('Embedder', kind)
+    : 'lexical: it compares words, not meanings (`embed` in a config file: a real one)'
+  field('', `embedder ${kind}`)
   const gone = removed === 0 ? '' : `, removed ${removed} that are gone`
   field(
     '',
@@ -92,8 +94,9 @@ async function resume(chat: Chat): Promise<void> {
   const run = await state.increment(stateKey(chat.id, 'runs'))
   const turns = await conversation.getMessages(chat.id, { limit: SHOWN_TURNS })
   const before = turns.length === 0 ? 'new' : `resumed at message ${turns.at(-1)!.seq}`
-  field('Session', `${printable(chat.id)}, ${before}${last === undefined ? '' : `; the last run ended ${last.at}`}`)
-  field('', `saved run ${run}`)
+  field('Conversation', `session ${printable(chat.id)}, ${before}`)
+  if (last !== undefined) field('State', `the last run ended ${last.at}`)
+  field(last === undefined ? 'State' : '', `saved run ${run}`)
   printHistory(turns)
   const open = await answerOpen(chat, turns.at(-1))
   if (open === undefined) return
@@ -104,7 +107,7 @@ async function resume(chat: Chat): Promise<void> {
 
 function printHistory(turns: readonly Message[]): void {
   if (turns.length > 0) out('\n')
-  for (const { seq, role, content } of turns) printTurn(role === 'user' ? 'you' : 'docs', `#${seq} ${content ?? ''}`, 1)
+  for (const { seq, role, content } of turns) printTurnBriefly(role === 'user' ? 'you' : 'docs', `#${seq} ${content ?? ''}`)
 }
 
 async function converse(chat: Chat, questions: readonly string[]): Promise<void> {
@@ -123,10 +126,7 @@ async function converse(chat: Chat, questions: readonly string[]): Promise<void>
 
 async function turn(chat: Chat, question: string): Promise<void> {
   out('\n')
-  const saved = await ask(chat, question, (seq) => {
-    printTurn('you', question)
-    field('', styled('dim', `saved message ${seq}`))
-  })
+  const saved = await ask(chat, question, (seq) => printTurn('you', question, `saved message ${seq}`))
   printAnswer(saved)
 }
 

@@ -17,7 +17,6 @@ export async function printInventory(stores: Workspace, settings: ResolvedSettin
     counts[kind],
   ])
   out(`\n${styled('bold', 'Stored')}\n${table(await Promise.all(rows), '  ')}`)
-  out(styled('dim', `  Run it again to go on; look at it with \`holdfast sessions show ${printable(id)}\`.\n`))
 }
 
 async function conversationCount({ conversation }: Workspace, id: string): Promise<string> {

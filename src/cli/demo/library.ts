@@ -4,6 +4,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { HoldfastError, type Embed, type KnowledgeStore, type NewDocument } from '../../index.ts'
+import { Failure } from '../failure.ts'
 import { plural, progress } from '../terminal.ts'
 import { DIMENSION, embed, features, weighBy, type Weigh } from './lexical.ts'
 import { toPassages, type Passage } from './markdown.ts'
@@ -26,6 +27,7 @@ export interface Changes {
 const PACKAGE = resolve(import.meta.dirname, '../../..')
 const MARKDOWN = /\.(?:md|markdown)$/i
 const BATCH = 64
+const NAME_MARKDOWN = 'Name a Markdown file, or a folder that holds some, with --docs.'
 
 /** Reads a file or folder of Markdown; by default this package's README and docs. Nothing to read: `NOT_FOUND`. */
 export async function readLibrary(docs: string | undefined): Promise<Library> {
@@ -35,14 +37,14 @@ export async function readLibrary(docs: string | undefined): Promise<Library> {
   const names = files.map((file) => relative(root, file).split(sep).join('/'))
   const passages = texts.flatMap((text, i) => toPassages(names[i]!, text))
   const label = docs ?? "Holdfast's own documentation"
-  if (passages.length === 0) throw new HoldfastError('NOT_FOUND', `${label}: there is no Markdown with text in it`)
+  if (passages.length === 0) throw new Failure('NOT_FOUND', `${label}: there is no Markdown with text in it`, NAME_MARKDOWN)
   return { label, files: names, passages, weigh: weighBy(passages.map(textOf)) }
 }
 
 async function rootOf(docs: string): Promise<string> {
   const path = resolve(docs)
   const found = await stat(path).catch(() => undefined)
-  if (found === undefined) throw new HoldfastError('NOT_FOUND', `there is no folder ${path}`)
+  if (found === undefined) throw new Failure('NOT_FOUND', `there is no file or folder ${path}`, NAME_MARKDOWN)
   return found.isDirectory() ? path : dirname(path)
 }
 

@@ -3,24 +3,40 @@ import { out, printable, printableLines, styled } from '../terminal.ts'
 import type { Found } from './answer.ts'
 import type { Saved } from './chat.ts'
 
-const LABEL_WIDTH = 10
+const LABEL_WIDTH = 14
 
 export function field(label: string, text: string): void {
   out(`${styled('bold', label.padEnd(LABEL_WIDTH))}${text}\n`)
 }
 
-/** What someone said, wrapped; with `maxLines` the rest is left out. */
-export function printTurn(who: string, text: string, maxLines = Infinity): void {
-  const lines = wrap(printableLines(text).join(' '), width() - LABEL_WIDTH)
-  const shown = lines.slice(0, maxLines)
-  if (shown.length < lines.length) shown.push(`${shown.pop()!.slice(0, width() - LABEL_WIDTH - 2)} …`)
-  for (const [i, line] of shown.entries()) out(`${styled('cyan', (i === 0 ? who : '').padEnd(LABEL_WIDTH))}${line}\n`)
+/** What someone said, wrapped and without Markdown's asterisks and bars, and a note behind it. */
+export function printTurn(who: string, text: string, note?: string): void {
+  const lines = wrap(plain(text), width() - LABEL_WIDTH)
+  const fits = note !== undefined && lines.at(-1)!.length + note.length + 2 <= width() - LABEL_WIDTH
+  const end = lines.length - 1
+  for (const [i, line] of lines.entries()) {
+    out(
+      `${styled('cyan', (i === 0 ? who : '').padEnd(LABEL_WIDTH))}${line}${fits && i === end ? styled('dim', `  ${note}`) : ''}\n`,
+    )
+  }
+  if (note !== undefined && !fits) field('', styled('dim', note))
+}
+
+/** The beginning of what someone said, on one line. */
+export function printTurnBriefly(who: string, text: string): void {
+  const [first = '', ...rest] = wrap(plain(text), width() - LABEL_WIDTH - 2)
+  out(`${styled('cyan', who.padEnd(LABEL_WIDTH))}${first}${rest.length === 0 ? '' : ' …'}\n`)
+}
+
+function plain(text: string): string {
+  const line = printableLines(text).join(' ').replaceAll('**', '')
+  return line.startsWith('|') ? line.replace(/^\|\s*|\s*\|\s*$/g, '').replaceAll(' | ', ' – ') : line
 }
 
 /** An answer with its source and the place in the session where it was saved. */
 export function printAnswer({ text, source, answered }: Saved): void {
-  printTurn('docs', text)
   const from = source === undefined ? '' : `from ${printable(sourceOf(source))} (score ${source.score.toFixed(2)}), `
+  printTurn('docs', text)
   field('', styled('dim', `${from}saved message ${answered}`))
 }
 

@@ -1,16 +1,47 @@
 /** `holdfast sessions …`: the conversations that are stored, seen from outside. */
-import { HoldfastError, openStore, type ConversationStore, type Message, type Session } from '../../index.ts'
+import { existsSync } from 'node:fs'
+import {
+  HoldfastError,
+  openStore,
+  type ConversationStore,
+  type Message,
+  type ResolvedSettings,
+  type ResolvedStore,
+  type Session,
+} from '../../index.ts'
 import { complain, EXIT, UsageError } from '../failure.ts'
-import { settingsOf, type GlobalOptions } from '../globals.ts'
+import { describeStore, settingsOf, type GlobalOptions } from '../globals.ts'
 import { clip, out, plural, printable, printableLines, printJson, styled, table } from '../terminal.ts'
 import { existing, exportSessions } from './export.ts'
 import { importSessions, type ImportResult, type Problem } from './import.ts'
 import { line } from './jsonl.ts'
 
+type Work = (store: ConversationStore, settings: ResolvedSettings) => Promise<number | void>
+
 /** Opens the conversation store alone, and closes it whatever happens. */
-async function withStore(options: GlobalOptions, work: (store: ConversationStore) => Promise<number | void>): Promise<number> {
-  await using store = await openStore('conversation', await settingsOf(options))
-  return (await work(store)) ?? EXIT.ok
+async function withStore(options: GlobalOptions, work: Work): Promise<number> {
+  return run(await settingsOf(options), work)
+}
+
+/** The same for what needs sessions that are there already: who looks into an empty folder leaves it empty. */
+async function withStored(options: GlobalOptions, work: Work): Promise<number> {
+  const settings = await settingsOf(options)
+  const { stores } = settings
+  if (!isMissing(stores.conversation)) return run(settings, work)
+  const nothing = { ...stores.conversation, setting: 'memory' }
+  return run(settings, work, { ...settings, stores: { ...stores, conversation: nothing } })
+}
+
+async function run(settings: ResolvedSettings, work: Work, opened = settings): Promise<number> {
+  await using store = await openStore('conversation', opened)
+  return (await work(store, settings)) ?? EXIT.ok
+}
+
+/** The default file, and it is not there. Of other settings only their backends know. */
+function isMissing({ setting, source }: ResolvedStore): boolean {
+  return (
+    source === 'default' && typeof setting === 'object' && typeof setting['path'] === 'string' && !existsSync(setting['path'])
+  )
 }
 
 export interface ListOptions extends GlobalOptions {
@@ -22,11 +53,11 @@ export interface ListOptions extends GlobalOptions {
 }
 
 export function list(options: ListOptions): Promise<number> {
-  return withStore(options, async (store) => {
+  return withStored(options, async (store, settings) => {
     const { user: userId, agent: agentId, limit, cursor, json } = options
     const page = await store.listSessions({ userId, agentId, limit, cursor })
     if (json === true) return printItems(page.items, page.cursor)
-    if (page.items.length === 0) return out('No sessions.\n')
+    if (page.items.length === 0) return out(`No sessions in ${printable(describeStore(settings.stores.conversation))}.\n`)
     out(table([['ID', 'LAST', 'UPDATED', 'USER', 'NAME'], ...page.items.map(sessionRow)]))
     if (page.cursor !== undefined) out(styled('dim', `More: --cursor ${page.cursor}\n`))
   })
@@ -44,7 +75,7 @@ export interface ShowOptions extends GlobalOptions {
 }
 
 export function show(id: string, options: ShowOptions): Promise<number> {
-  return withStore(options, async (store) => {
+  return withStored(options, async (store) => {
     const session = await existing(store, id)
     const { limit, before, after } = options
     const messages = await store.getMessages(id, { limit, before, after })
@@ -80,7 +111,7 @@ export interface SearchOptions extends GlobalOptions {
 }
 
 export function search(words: readonly string[], options: SearchOptions): Promise<number> {
-  return withStore(options, async (store) => {
+  return withStored(options, async (store) => {
     const { user: userId, session: sessionId, limit } = options
     const messages = await store.searchMessages({ text: words.join(' '), userId, sessionId, limit })
     if (options.json === true) return printItems(messages)
@@ -103,7 +134,7 @@ export interface ExportCommandOptions extends GlobalOptions {
 export function exportCommand(ids: readonly string[], options: ExportCommandOptions): Promise<number> {
   const all = options.all === true || options.user !== undefined
   if (all === ids.length > 0) throw new UsageError('name the sessions to export, or give --all or --user')
-  return withStore(options, async (store) => {
+  return withStored(options, async (store) => {
     const counts = await exportSessions(store, { ids: all ? undefined : ids, userId: options.user, out: options.out })
     if (options.out === '-') return
     out(
@@ -161,7 +192,7 @@ export interface ForkOptions extends GlobalOptions {
 }
 
 export function fork(id: string, options: ForkOptions): Promise<number> {
-  return withStore(options, async (store) => {
+  return withStored(options, async (store) => {
     const session = await store.forkSession(id, { atSeq: options.at, newId: options.id, name: options.name })
     out(
       options.json === true
@@ -173,7 +204,7 @@ export function fork(id: string, options: ForkOptions): Promise<number> {
 
 /** All ids are looked up before the first session is deleted. */
 export function remove(ids: readonly string[], options: GlobalOptions): Promise<number> {
-  return withStore(options, async (store) => {
+  return withStored(options, async (store) => {
     for (const id of ids) await existing(store, id)
     for (const id of ids) {
       const deleted = await store.deleteSession(id)
@@ -184,7 +215,7 @@ export function remove(ids: readonly string[], options: GlobalOptions): Promise<
 }
 
 export function rename(id: string, name: string, options: GlobalOptions): Promise<number> {
-  return withStore(options, async (store) => {
+  return withStored(options, async (store) => {
     if (name === '') throw new HoldfastError('INVALID_ARGUMENT', 'the name must not be empty')
     const session = await store.updateSession(id, { name })
     out(`renamed ${printable(session.id)} to ${printable(session.name ?? '')}\n`)

@@ -1,7 +1,8 @@
 /** `holdfast sessions import`: reads what `export` wrote, each session whole or not at all. */
 import { randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { HoldfastError, isHoldfastError, type ConversationStore, type Message, type Session } from '../../index.ts'
+import { isHoldfastError, type ConversationStore, type Message, type Session } from '../../index.ts'
+import { Failure } from '../failure.ts'
 import { plural, progress } from '../terminal.ts'
 import { BadLine, parseLine, type Counts, type Line } from './jsonl.ts'
 import { readLines, type NumberedLine } from './lines.ts'
@@ -217,6 +218,7 @@ class Reader {
   }
 }
 
-function notAnExport(): HoldfastError {
-  return new HoldfastError('CORRUPT', 'this is no export of sessions: it does not begin with a "holdfast-sessions" line')
+function notAnExport(): Failure {
+  const message = 'this is no export of sessions: it does not begin with a "holdfast-sessions" line'
+  return new Failure('CORRUPT', message, 'Give it what `holdfast sessions export` wrote.')
 }

@@ -2,7 +2,8 @@
  * Exported sessions as lines of JSON: a header with the version, a line for each session followed by one for each of its messages, and
  * an end line with the counts, so that a file that was cut off is noticed. Whatever a store holds goes through unchanged.
  */
-import { HoldfastError, toJson, type Message, type Session } from '../../index.ts'
+import { toJson, type Message, type Session } from '../../index.ts'
+import { Failure } from '../failure.ts'
 import { harmlessJson } from '../terminal.ts'
 
 const FORMAT = 'holdfast-sessions'
@@ -78,10 +79,8 @@ function parseObject(text: string): Record<string, unknown> {
 
 function header(version: unknown): Line {
   if (version === VERSION) return { type: 'header' }
-  throw new HoldfastError(
-    'UNSUPPORTED',
-    `the file has format version ${String(version)}, and this Holdfast reads ${VERSION}: use a newer Holdfast`,
-  )
+  const message = `the file has format version ${String(version)}, and this Holdfast reads ${VERSION}`
+  throw new Failure('UNSUPPORTED', message, 'Read it with a newer Holdfast, or export it again with an older one.')
 }
 
 /** The fields with their times as dates. An unknown field would be lost, and so is refused; the store checks the others. */

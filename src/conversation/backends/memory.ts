@@ -3,6 +3,7 @@ import { defineBackend } from '../../store/factory.ts'
 import { compareBytes } from '../../store/text.ts'
 import type {
   ConversationBackend,
+  ConversationCapabilities,
   MessageRecord,
   MessageRecordPatch,
   MessageRecordQuery,
@@ -21,6 +22,8 @@ export interface MemoryConversationOptions {
   readonly url?: ':memory:' | 'memory:' | undefined
 }
 
+export const capabilities: ConversationCapabilities = { search: true }
+
 /** Each store is empty at first, and its own. */
 export const create = defineBackend<MemoryConversationOptions, ConversationBackend>(
   { url: { type: 'string', description: 'nothing to name: `:memory:`', choices: [':memory:', 'memory:'] } },
@@ -36,7 +39,7 @@ interface Entry {
 
 /** No method waits for anything between its first line and its last, so each is atomic. */
 class MemoryConversation implements ConversationBackend {
-  readonly capabilities = { search: true }
+  readonly capabilities = capabilities
   readonly #workspaces = new Map<string, Map<string, Entry>>()
 
   async createSession(workspace: string, session: SessionRecord): Promise<void> {

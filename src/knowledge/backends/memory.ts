@@ -20,7 +20,7 @@ export interface MemoryKnowledgeOptions {
   readonly url?: ':memory:' | 'memory:' | undefined
 }
 
-const CAPABILITIES: KnowledgeCapabilities = {
+export const capabilities: KnowledgeCapabilities = {
   filter: { exists: true, null: true, arrays: true, nested: true, declared: false },
   insert: 'atomic',
   get: true,
@@ -44,7 +44,7 @@ interface Entry {
 
 /** Writes wait for nothing between their first line and their last, so each is atomic. */
 class MemoryKnowledge implements KnowledgeBackend {
-  readonly capabilities = CAPABILITIES
+  readonly capabilities = capabilities
   readonly limits = { dimension: 65_536 }
   readonly #workspaces = new Map<string, Map<string, Entry>>()
 

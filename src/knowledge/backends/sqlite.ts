@@ -1,11 +1,10 @@
 /** Knowledge in an SQLite file, by Node's own `node:sqlite`: the default. Searches are exact scans of an index in memory. */
-import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
-import { openSqlite, type SqliteEngine } from '../../engines/sqlite.ts'
 import type { Script } from '../../engines/sql.ts'
+import { openSqliteBackend, SQLITE_OPTIONS, type OpenedSqlite, type SqliteOptions } from '../../engines/sqlite-options.ts'
+import type { SqliteEngine } from '../../engines/sqlite.ts'
 import type { BackendCall } from '../../store/contract.ts'
 import { defineBackend } from '../../store/factory.ts'
-import { fileLocation } from '../../store/location.ts'
 import { compareBytes } from '../../store/text.ts'
 import { fromBlob } from '../blob.ts'
 import type {
@@ -33,25 +32,9 @@ import {
   type SettingsRow,
 } from '../sql.ts'
 
-export interface SqliteKnowledgeOptions {
-  /** The file, made where it is missing; `:memory:` keeps nothing on disk. Default `.holdfast/knowledge.db`. */
-  readonly path?: string | undefined
-  /** The same as a URL: `file:knowledge.db`, `sqlite:knowledge.db`, `sqlite:////absolute/knowledge.db`. */
-  readonly url?: string | undefined
-  /** `full` (default): a write that resolved survives a power cut; `relaxed`: it survives a killed process. */
-  readonly durability?: 'full' | 'relaxed' | undefined
-  /** Makes and updates the tables. Default true. */
-  readonly autoCreate?: boolean | undefined
-  /** Table-name prefix, default `holdfast_`. */
-  readonly prefix?: string | undefined
-  /** Milliseconds to wait for a lock that another process holds, default 30,000. */
-  readonly lockTimeoutMs?: number | undefined
-}
+export type SqliteKnowledgeOptions = SqliteOptions
 
-const DEFAULT_PATH = join('.holdfast', 'knowledge.db')
-const BACKUP_FILE = 'knowledge.db'
-
-const CAPABILITIES: KnowledgeCapabilities = {
+export const capabilities: KnowledgeCapabilities = {
   filter: { exists: true, null: true, arrays: true, nested: true, declared: false },
   insert: 'atomic',
   get: true,
@@ -65,52 +48,24 @@ const CAPABILITIES: KnowledgeCapabilities = {
 const LIMITS = { contentBytes: 100_000_000, jsonBytes: 100_000_000, dimension: 65_536 } as const
 
 export const create = defineBackend<SqliteKnowledgeOptions, KnowledgeBackend>(
-  {
-    path: { type: 'string', description: `the file, or :memory:; default ${DEFAULT_PATH}` },
-    url: {
-      type: 'string',
-      description: 'the file as a URL: sqlite:knowledge.db, sqlite:////absolute/knowledge.db, file:knowledge.db',
-    },
-    durability: {
-      type: 'string',
-      description: 'full: a resolved write survives a power cut; relaxed: a killed process',
-      choices: ['full', 'relaxed'],
-      default: 'full',
-    },
-    autoCreate: { type: 'boolean', description: 'make and update the tables', default: true },
-    prefix: { type: 'string', description: 'table-name prefix', default: 'holdfast_', check: wrongPrefix },
-    lockTimeoutMs: {
-      type: 'integer',
-      description: 'milliseconds to wait for a lock of another process',
-      default: 30_000,
-      min: 0,
-    },
-  },
-  async (options) => {
-    const { durability, lockTimeoutMs, autoCreate = true, prefix = 'holdfast_' } = options
-    const engine = await openSqlite(fileLocation(options, DEFAULT_PATH), { durability, lockTimeoutMs })
-    try {
-      await engine.migrate(knowledgeSchema(engine.dialect, prefix), { autoCreate })
-    } catch (error) {
-      await engine.close()
-      throw error
-    }
-    return new SqliteKnowledge(engine, prefix)
-  },
+  SQLITE_OPTIONS,
+  async (options) => new SqliteKnowledge(await openSqliteBackend('knowledge', options, knowledgeSchema)),
 )
 
 /** Stores on one file share its connection, and so the vectors in memory: by prefix, workspace and collection. */
 const indexes = new WeakMap<SqliteEngine, Map<string, LiveIndex>>()
 
 class SqliteKnowledge implements KnowledgeBackend {
-  readonly capabilities = CAPABILITIES
+  readonly capabilities = capabilities
   readonly limits = LIMITS
+  readonly backup: OpenedSqlite['backup']
   readonly #engine: SqliteEngine
   readonly #prefix: string
   readonly #sql: KnowledgeSql
   readonly #indexes: Map<string, LiveIndex>
 
-  constructor(engine: SqliteEngine, prefix: string) {
+  constructor({ engine, prefix, backup }: OpenedSqlite) {
+    this.backup = backup
     this.#engine = engine
     this.#prefix = prefix
     this.#sql = new KnowledgeSql(engine.dialect, prefix)
@@ -228,11 +183,6 @@ class SqliteKnowledge implements KnowledgeBackend {
     return this.#engine.ping(call)
   }
 
-  async backup(directory: string): Promise<string[]> {
-    await this.#engine.backup(join(directory, BACKUP_FILE))
-    return [BACKUP_FILE]
-  }
-
   close(): Promise<void> {
     return this.#engine.close()
   }
@@ -294,9 +244,4 @@ function judged(changes: readonly ChangeRow[], { embedding: query, filter }: Sea
 
 function byScore(a: Ranked, b: Ranked): number {
   return b.score - a.score || compareBytes(a.id, b.id)
-}
-
-function wrongPrefix(prefix: string): string | undefined {
-  if (!/^\w{0,40}$/.test(prefix)) return 'must be up to 40 letters, digits and underscores'
-  return /^sqlite_/i.test(prefix) ? 'must not begin with sqlite_, which SQLite keeps for itself' : undefined
 }

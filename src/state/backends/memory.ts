@@ -2,6 +2,7 @@
 import { defineBackend } from '../../store/factory.ts'
 import type {
   StateBackend,
+  StateCapabilities,
   StateCheck,
   StateCommit,
   StateCommitResult,
@@ -18,6 +19,8 @@ export interface MemoryStateOptions {
   /** Says in a URL what the name says already. Default: none. */
   readonly url?: ':memory:' | 'memory:' | undefined
 }
+
+export const capabilities: StateCapabilities = { bytes: 'native', commitKeys: Infinity }
 
 /** Each store is empty at first, and its own. */
 export const create = defineBackend<MemoryStateOptions, StateBackend>(
@@ -43,7 +46,7 @@ interface Space {
 const SWEPT_PER_WRITE = 2
 
 class MemoryState implements StateBackend {
-  readonly capabilities = { bytes: 'native', commitKeys: Infinity } as const
+  readonly capabilities = capabilities
   readonly #spaces = new Map<string, Space>()
   /** Entries with a TTL, in the order in which `#sweeper` looks at them. */
   readonly #expiring = new Set<Entry>()

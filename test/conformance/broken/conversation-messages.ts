@@ -61,7 +61,22 @@ export const brokenMessages: BrokenConversation[] = [
     breaks: (b) =>
       replacing(b, {
         patchMessage: (w, id, messageId, patch: MessageRecordPatch, ...rest) =>
-          b.patchMessage(w, id, messageId, { extra: null, ...patch }, ...rest),
+          b.patchMessage(w, id, messageId, { parts: null, toolCalls: null, toolCallId: null, metadata: null, ...patch }, ...rest),
+      }),
+  },
+  {
+    name: 'a message patch writes back what it read',
+    caughtBy: 'conversation/messages/update-concurrent-fields',
+    breaks: (b) =>
+      replacing(b, {
+        async patchMessage(w, id, messageId, patch, ...rest) {
+          const [read] = await b.readMessages(w, id, { ids: [messageId], order: 'asc' })
+          if (read === undefined) return undefined
+          await setImmediate()
+          const { role, content, escaped, parts, toolCalls, toolCallId, metadata } = read
+          const whole = { role, content, escaped, parts, toolCalls, toolCallId, metadata, ...patch }
+          return b.patchMessage(w, id, messageId, whole, ...rest)
+        },
       }),
   },
   {

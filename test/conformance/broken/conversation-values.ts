@@ -1,12 +1,12 @@
 /** Backends that break a promise about values and ids. */
 import { setImmediate } from 'node:timers/promises'
+import type { MessageRecord } from '../../../src/conversation/contract.ts'
 import type { JsonObject, JsonValue } from '../../../src/store/contract.ts'
 import {
   type BrokenConversation,
   replacingInStore,
   foldingIds,
   appending,
-  appendingExtra,
   storingJson,
   listing,
   everySession,
@@ -21,9 +21,9 @@ export const brokenValues: BrokenConversation[] = [
   {
     name: 'empty values are dropped',
     caughtBy: 'conversation/values/empty-is-not-missing',
-    breaks: appendingExtra(withoutEmpty),
+    breaks: appending(withoutEmpty),
   },
-  { name: 'unknown parts are dropped', caughtBy: 'conversation/values/parts', breaks: appendingExtra(withKnownParts) },
+  { name: 'unknown parts are dropped', caughtBy: 'conversation/values/parts', breaks: appending(withKnownParts) },
   {
     name: '{} becomes null',
     caughtBy: 'conversation/session/create-defaults',
@@ -99,16 +99,18 @@ function sortedKeys(object: JsonObject): JsonObject {
   return Object.fromEntries(Object.entries(object).toSorted(([a], [b]) => a.length - b.length || (a < b ? -1 : 1)))
 }
 
-function withoutEmpty(extra: JsonValue): JsonValue {
-  const members = Object.entries(extra as JsonObject).filter(([, value]) => Object.keys(value as object).length > 0)
-  return Object.fromEntries(members)
+function withoutEmpty(message: MessageRecord): MessageRecord {
+  const filled = (json: string | null): string | null => (json === '[]' || json === '{}' ? null : json)
+  const { parts, toolCalls, metadata } = message
+  return { ...message, parts: filled(parts), toolCalls: filled(toolCalls), metadata: filled(metadata) }
 }
 
-function withKnownParts(extra: JsonValue): JsonValue {
-  const { parts, ...rest } = extra as { parts?: JsonValue[] }
+function withKnownParts(message: MessageRecord): MessageRecord {
+  if (message.parts === null) return message
+  const parts = JSON.parse(message.parts) as JsonValue[]
   const isKnown = (part: JsonValue): boolean =>
     ['text', 'file', 'reasoning'].includes((part as JsonObject | null)?.['type'] as string)
-  return { ...rest, ...(parts === undefined ? {} : { parts: parts.filter(isKnown) }) }
+  return { ...message, parts: JSON.stringify(parts.filter(isKnown)) }
 }
 
 export const brokenIds: BrokenConversation[] = [

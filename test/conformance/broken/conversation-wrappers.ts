@@ -106,22 +106,21 @@ export function appending(
   return (b) => replacing(b, { append: (w, id, messages, ...rest) => b.append(w, id, messages.map(change), ...rest) })
 }
 
-export function appendingExtra(change: (extra: JsonValue) => JsonValue): (backend: ConversationBackend) => ConversationBackend {
-  return appending((message) => {
-    const extra = message.extra === null ? {} : change(JSON.parse(message.extra) as JsonValue)
-    return { ...message, extra: Object.keys(extra as object).length > 0 ? JSON.stringify(extra) : null }
-  })
-}
-
 /** Passes the JSON of every new session, and of every appended message, through `change`. */
 export function storingJson(change: (value: JsonValue) => JsonValue): (backend: ConversationBackend) => ConversationBackend {
   const text = (json: string): string => JSON.stringify(change(JSON.parse(json) as JsonValue))
   const session = (record: SessionRecord) => ({ ...record, state: text(record.state), metadata: text(record.metadata) })
-  const extra = (record: MessageRecord) => ({ ...record, extra: record.extra === null ? null : text(record.extra) })
+  const optional = (json: string | null): string | null => (json === null ? null : text(json))
+  const message = (record: MessageRecord) => ({
+    ...record,
+    parts: optional(record.parts),
+    toolCalls: optional(record.toolCalls),
+    metadata: optional(record.metadata),
+  })
   return (b) =>
     replacing(b, {
       createSession: (w, record) => b.createSession(w, session(record)),
-      append: (w, id, messages, ...rest) => b.append(w, id, messages.map(extra), ...rest),
+      append: (w, id, messages, ...rest) => b.append(w, id, messages.map(message), ...rest),
     })
 }
 
