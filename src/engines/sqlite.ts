@@ -4,7 +4,7 @@
  * Writes queue until the event loop's next turn and share one transaction, and so one fsync; each resolves when that is durable.
  * Several processes may use one file: a lock that another holds is waited for in short steps that leave the event loop free.
  */
-import { open, realpath, rename, rm } from 'node:fs/promises'
+import { open, realpath, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { backup, DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -54,6 +54,7 @@ export const SQLITE_DIALECT: SqlDialect = {
 /** SQLite's own wait for a lock blocks the event loop, so it is short; longer waits are ours. */
 const BUSY_TIMEOUT_MS = 2
 const MAX_STATEMENTS = 500
+const SQLITE_HEADER_BYTES = 100
 
 /** Engines of this process by file and durability, so that the stores on one file share a connection and its commits. */
 const engines = new Map<string, Promise<Connection>>()
@@ -79,8 +80,18 @@ export async function openSqlite(location: string, options: SqliteEngineOptions 
   return connecting
 }
 
+/** SQLite takes a file too short for a header for an empty database, and would write over it. */
+async function refuseScrap(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined)
+  if (found === undefined || found.size === 0 || found.size >= SQLITE_HEADER_BYTES) return
+  throw new HoldfastError('CORRUPT', `${path}: the file is not an SQLite database; is the path right?`, {
+    outcome: 'not-applied',
+  })
+}
+
 async function connect(path: string, durability: Durability, lockTimeoutMs: number, onClose: () => void): Promise<Connection> {
   const deadline = performance.now() + lockTimeoutMs
+  await refuseScrap(path)
   for (;;) {
     try {
       return new Connection(path, openDatabase(path, durability), lockTimeoutMs, onClose)

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -187,6 +187,9 @@ describe('the SQLite engine', () => {
     const file = join(await scratch(), 'letter.db')
     await writeFile(file, 'Dear database, '.repeat(100))
     await expect(openSqlite(file)).rejects.toMatchObject({ code: 'CORRUPT' })
+    await writeFile(file, 'Dear')
+    await expect(openSqlite(file)).rejects.toMatchObject({ code: 'CORRUPT' })
+    expect(await readFile(file, 'utf8')).toBe('Dear')
     await expect(openSqlite(join(file, 'below', 'x.db'))).rejects.toMatchObject({ code: 'UNAVAILABLE' })
   })
 })
