@@ -3,7 +3,9 @@ export type { Conformable, ConformanceCase, Harness, Trial, View } from './case.
 export { conversationCases } from './conversation.ts'
 export { knowledgeCases } from './knowledge.ts'
 export { conversationProperty } from './property/conversation.ts'
-export { filterProperty, knowledgeProperty } from './property/knowledge.ts'
+export { knowledgeProperty } from './property/knowledge.ts'
+export { filterProperty } from './property/knowledge-filter.ts'
+export type { PropertyOptions } from './property/options.ts'
 export { stateProperty } from './property/state.ts'
 export { formatReport, reportToJson, type CaseResultJson, type ConformanceReportJson } from './report.ts'
 export {

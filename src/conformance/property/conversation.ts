@@ -8,15 +8,8 @@ import type { Harness } from '../case.ts'
 import { allPages } from '../expect.ts'
 import { HOSTILE_STRINGS } from '../hostile.ts'
 import { ConversationModel } from './conversation-model.ts'
-
-export interface PropertyOptions {
-  /** Sequences to try. Default 100. */
-  readonly runs?: number | undefined
-  /** Repeats the run that a failure named. Default: a new one each time. */
-  readonly seed?: number | undefined
-}
-
-type FastCheck = typeof import('fast-check')
+import type { PropertyOptions } from './options.ts'
+import { loadFastCheck, parameters, withStore, type FastCheck } from './run.ts'
 
 /** The methods that operations call; store and model both have them. */
 type Method = Extract<keyof ConversationModel, keyof ConversationStore>
@@ -37,18 +30,14 @@ const WORDS = ['fox', 'Foxes', 'a quick FOX', '100% fox', 'x_y', '', '"fox" OR d
  * that repeats it.
  */
 export async function conversationProperty(harness: Harness<ConversationStore>, options: PropertyOptions = {}): Promise<void> {
-  const fc = await import('fast-check')
-  const store = await harness.open()
-  let run = 0
-  const property = fc.asyncProperty(fc.array(operation(fc), { minLength: 5, maxLength: 40 }), (operations) =>
-    compare(store.workspace(`sequence ${run++}`), operations),
-  )
-  try {
-    await fc.assert(property, { numRuns: options.runs ?? 100, ...(options.seed === undefined ? {} : { seed: options.seed }) })
-  } finally {
-    await store.close()
-    await harness.dispose?.(store)
-  }
+  const fc = await loadFastCheck()
+  await withStore(harness, async (store) => {
+    let run = 0
+    const property = fc.asyncProperty(fc.array(operation(fc), { minLength: 5, maxLength: 40 }), (operations) =>
+      compare(store.workspace(`sequence ${run++}`), operations),
+    )
+    await fc.assert(property, parameters(options))
+  })
 }
 
 async function compare(store: ConversationStore, operations: readonly Operation[]): Promise<void> {

@@ -8,9 +8,10 @@ import type { Harness } from '../case.ts'
 import { allPages } from '../expect.ts'
 import { assertBestFirst, scoreOf } from '../knowledge/search.ts'
 import { assertClose, contents, eventually, refuses } from '../knowledge/support.ts'
-import { filterArbitraries, mingoOracle, withStore, type Oracle, type PropertyOptions } from './knowledge-filter.ts'
-
-export { filterProperty, type PropertyOptions } from './knowledge-filter.ts'
+import { filterArbitraries } from './knowledge-arbitraries.ts'
+import { mingoOracle, type Oracle } from './knowledge-filter.ts'
+import type { PropertyOptions } from './options.ts'
+import { loadFastCheck, parameters, withStore } from './run.ts'
 
 type Fc = typeof FastCheck
 
@@ -43,7 +44,7 @@ const TOLERANCE = 2e-3
 
 /** Every step of a random program gives what the model gives. Rejects with the smallest program that shows a difference. */
 export async function knowledgeProperty(harness: Harness<KnowledgeStore>, options: PropertyOptions = {}): Promise<void> {
-  const [fc, oracle] = [await import('fast-check'), await mingoOracle()]
+  const [fc, oracle] = [await loadFastCheck(), await mingoOracle()]
   await withStore(harness, async (store) => {
     let run = 0
     const program = fc.tuple(distances(fc), fc.array(steps(fc, store), { minLength: 1, maxLength: 15 }))
@@ -53,7 +54,7 @@ export async function knowledgeProperty(harness: Harness<KnowledgeStore>, option
       for (const step of taken) await trial.take(step)
       await trial.end()
     })
-    await fc.assert(property, { numRuns: options.runs ?? 100, ...(options.seed === undefined ? {} : { seed: options.seed }) })
+    await fc.assert(property, parameters(options))
   })
 }
 

@@ -1,18 +1,13 @@
 /** A state store against a model of a few lines: random sequences of calls must give the same answers on both. */
 import assert from 'node:assert/strict'
-import { HoldfastError, isHoldfastError } from '../../errors.ts'
+import { isHoldfastError } from '../../errors.ts'
 import type { StateStore } from '../../state/store.ts'
 import type { JsonValue } from '../../store/contract.ts'
 import type { Harness } from '../case.ts'
 import { allPages, collect } from '../expect.ts'
+import type { PropertyOptions } from './options.ts'
+import { loadFastCheck, parameters, withStore, type FastCheck } from './run.ts'
 import { Model, readable, type Step } from './state-model.ts'
-
-export interface PropertyOptions {
-  /** Random sequences to try. Default 100. */
-  readonly runs?: number | undefined
-  /** Repeats a run that failed: its message names the seed. */
-  readonly seed?: number | undefined
-}
 
 const KEYS = ['a', 'A', 'a ', 'a/b', 'ab', 'é', 'e\u0301', '%', '_', '\uffff', '\u{10000}', '__proto__']
 const FIELDS = ['x', 'X', '', 'a.b', '__proto__', '1', '\ud800']
@@ -21,28 +16,14 @@ const TEXTS: JsonValue[] = ['123', 'null', '', '\0', '\ud83d', '{}']
 const TTL = 3_600
 
 /** Rejects with the shortest sequence found on which store and model disagree. Needs the package `fast-check`. */
-export async function stateProperty(harness: Harness<StateStore>, { runs = 100, seed }: PropertyOptions = {}): Promise<void> {
+export async function stateProperty(harness: Harness<StateStore>, options: PropertyOptions = {}): Promise<void> {
   const fc = await loadFastCheck()
-  const store = await harness.open()
-  let count = 0
-  try {
+  await withStore(harness, async (store) => {
+    let count = 0
     const sequences = fc.array(stepsOf(fc), { minLength: 1, maxLength: 30 })
     const property = fc.asyncProperty(sequences, (steps) => agree(steps, store.workspace(`property ${count++}`)))
-    await fc.assert(property, { numRuns: runs, ...(seed === undefined ? {} : { seed }) })
-  } finally {
-    await store.close()
-    await harness.dispose?.(store)
-  }
-}
-
-type FastCheck = typeof import('fast-check')
-
-async function loadFastCheck(): Promise<FastCheck> {
-  try {
-    return await import('fast-check')
-  } catch (cause) {
-    throw new HoldfastError('MISSING_CLIENT', 'property runs need fast-check: npm install --save-dev fast-check@^4', { cause })
-  }
+    await fc.assert(property, parameters(options))
+  })
 }
 
 function stepsOf(fc: FastCheck): import('fast-check').Arbitrary<Step> {
