@@ -19,7 +19,7 @@ export interface Session {
   updatedAt: Date
 }
 
-/** Roles that model APIs know; others are kept as they are. */
+/** Roles that model APIs know; others, up to 64 bytes, are kept as they are. */
 export type Role = 'system' | 'user' | 'assistant' | 'tool' | (string & {})
 
 export interface Message {
@@ -43,6 +43,7 @@ export interface NewSession {
   readonly id?: string | undefined
   readonly userId?: string | undefined
   readonly agentId?: string | undefined
+  /** Up to 4,096 bytes. */
   readonly name?: string | undefined
   readonly state?: JsonObjectInput | undefined
   readonly metadata?: JsonObjectInput | undefined
@@ -58,7 +59,7 @@ export interface SessionPatch {
 }
 
 export interface NewMessage {
-  /** Default: a new UUID. Unique in the session. */
+  /** Default: a new UUID. Unique in the session: taken there, or twice in one append, is a `CONFLICT`. */
   readonly id?: string | undefined
   readonly role: Role
   /** Default null. */
@@ -89,7 +90,7 @@ export interface SessionQuery {
   /** 1–1,000, default 100. */
   readonly limit?: number | undefined
   readonly cursor?: string | undefined
-  /** By `updatedAt`, ties by id bytewise. Default `desc`: newest first. */
+  /** By `updatedAt`, ties by id bytewise, both in this direction. Default `desc`: newest first. */
   readonly order?: 'asc' | 'desc' | undefined
 }
 
@@ -274,7 +275,7 @@ export interface ConversationBackend extends BackendBase {
   ): Promise<number>
   /** Writes a session and its messages exactly as given, `seq` and times included. Id taken: `CONFLICT`. */
   restore(workspace: string, session: SessionRecord, messages: readonly MessageRecord[], call?: BackendCall): Promise<void>
-  /** Newest session first is not asked for: newest message (`createdAt`, then seq) first. Only where `capabilities.search`. */
+  /** Newest message first: by `createdAt`, then seq. Only where `capabilities.search`. */
   search?(
     workspace: string,
     search: MessageRecordSearch,

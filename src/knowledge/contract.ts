@@ -13,7 +13,10 @@ export interface CollectionOptions {
   readonly dimension: number
   /** Default `cosine`. */
   readonly distance?: Distance | undefined
-  /** Metadata fields to filter by, for engines that must know them (`capabilities.filter.declared`). Their values are checked on write. */
+  /**
+   * Metadata fields to filter by, for engines that must know them (`capabilities.filter.declared`). Their values are checked on write: of
+   * this type, null, or left out.
+   */
   readonly fields?: Readonly<Record<string, FieldType>> | undefined
 }
 
@@ -41,7 +44,7 @@ export interface Hit extends Document {
 }
 
 export interface NewDocument {
-  /** Default: a new UUID. */
+  /** Default: a new UUID. The same id twice in one call is `INVALID_ARGUMENT`. */
   readonly id?: string | undefined
   readonly content: string
   /** May be left out where the store has `embed`. */
@@ -51,7 +54,10 @@ export interface NewDocument {
   readonly createdAt?: Date | undefined
 }
 
-/** `{ field: value }` and `$eq $ne $gt $gte $lt $lte $in $nin $exists $and $or $not`; see `filter.ts`. */
+/**
+ * `{ field: value }` and `$eq $ne $gt $gte $lt $lte $in $nin $exists $and $or $not`; see `filter.ts`. Strings are ordered by code points; `$in` is
+ * any of several `$eq`. `{}` matches all, also in `delete`; empty `$and` and `$or` are refused.
+ */
 export type Filter = Readonly<Record<string, unknown>>
 
 export type SearchQuery = {
@@ -158,7 +164,6 @@ export interface ListRecordQuery {
   readonly withEmbeddings: boolean
 }
 
-/** What a document method gets of its collection. */
 export interface KnowledgeBackend extends BackendBase {
   readonly capabilities: KnowledgeCapabilities
   /** Creates, or does nothing where it exists with the same settings; with other settings: `CONFLICT`. */
