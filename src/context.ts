@@ -20,7 +20,7 @@ export interface ContextQuery extends CallOptions {
   readonly embedding?: Embedding | undefined
   /** Documents to take, over all collections; default 5, 0: none. */
   readonly knowledgeLimit?: number | undefined
-  /** Collections to look in; an unknown one is `NOT_FOUND`. Default: all of the workspace; with `embedding`, all of its dimension. */
+  /** Collections to look in; an unknown one is `NOT_FOUND`. Default: all of the embedding's dimension. */
   readonly collections?: readonly string[] | undefined
   /** Of the documents, in every collection. */
   readonly filter?: Filter | undefined
@@ -79,7 +79,8 @@ function isToolResult({ role, toolCallId }: Message): boolean {
 }
 
 interface Search {
-  readonly wanted: { readonly text: string } | { readonly embedding: Float32Array }
+  /** A text, or its embedding. */
+  readonly wanted: string | Float32Array
   readonly collections: ReadonlySet<string> | undefined
   readonly limit: number
   readonly filter: Filter | undefined
@@ -94,7 +95,7 @@ function toSearch({ text, embedding, collections, knowledgeLimit, filter, minSco
     throw new TypeError(`collections must be an array of names, not ${typeName(collections)}`)
   }
   const limit = checkInteger(knowledgeLimit, 'knowledgeLimit', { min: 0, max: MAX_DOCUMENTS }, 5)
-  const wanted = text === undefined ? embedding && { embedding: toFloats(embedding, 'embedding') } : { text }
+  const wanted = text ?? (embedding && toFloats(embedding, 'embedding'))
   if (embedding?.length === 0) throw invalid('embedding is empty')
   if (wanted === undefined || limit === 0) return undefined
   return { wanted, collections: collections && new Set(collections), limit, filter, minScore }
@@ -105,9 +106,11 @@ const MAX_DOCUMENTS = 10_000
 
 async function findDocuments(knowledge: KnowledgeStore, search: Search, call: CallOptions): Promise<Context['documents']> {
   const { wanted, limit, filter, minScore } = search
-  const names = search.collections ?? (await searchable(knowledge, wanted, call))
+  // Once, however many collections there are: an embedding costs money.
+  const embedding = typeof wanted === 'string' ? await knowledge.embedText(wanted, call) : wanted
+  const names = search.collections ?? (await searchable(knowledge, embedding.length, call))
   const searchOne = async (collection: string): Promise<Context['documents']> => {
-    const hits = await knowledge.search(collection, { ...wanted, limit, filter, minScore, ...call })
+    const hits = await knowledge.search(collection, { embedding, limit, filter, minScore, ...call })
     return hits.map((hit) => ({ ...hit, collection }))
   }
   const found = await Promise.all(
@@ -122,11 +125,9 @@ async function findDocuments(knowledge: KnowledgeStore, search: Search, call: Ca
     .slice(0, limit)
 }
 
-async function searchable(knowledge: KnowledgeStore, wanted: Search['wanted'], call: CallOptions): Promise<string[]> {
+async function searchable(knowledge: KnowledgeStore, size: number, call: CallOptions): Promise<string[]> {
   const collections = await knowledge.listCollections(call)
-  const fits = ({ dimension }: { dimension: number }): boolean =>
-    !('embedding' in wanted) || dimension === wanted.embedding.length
-  return collections.filter(fits).map(({ name }) => name)
+  return collections.filter(({ dimension }) => dimension === size).map(({ name }) => name)
 }
 
 function unlessMissing(error: unknown): [] {

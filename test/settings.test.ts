@@ -325,7 +325,15 @@ describe('the environment', () => {
   }
 
   it('leaves variables alone that resemble nothing, and those of others', async () => {
-    const names = ['HOLDFAST_FOO', 'HOLDFAST_', 'HOLDFAST_API_BASE', 'HOLDFAST_LOG_LEVEL', 'HOLDFASTER', 'MY_HOLDFAST_DRI', 'STATE']
+    const names = [
+      'HOLDFAST_FOO',
+      'HOLDFAST_',
+      'HOLDFAST_API_BASE',
+      'HOLDFAST_LOG_LEVEL',
+      'HOLDFASTER',
+      'MY_HOLDFAST_DRI',
+      'STATE',
+    ]
     const env = { ...Object.fromEntries(names.map((name) => [name, 'x'])), [`HOLDFAST_${'X'.repeat(10_000)}`]: 'x' }
     const { sources } = await resolveSettings({}, { ...NOWHERE, env })
     expect(new Set(Object.values(sources))).toEqual(new Set(['default']))

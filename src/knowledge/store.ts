@@ -218,6 +218,12 @@ export class KnowledgeStore implements StoreBase {
     return { items: page, cursor: encodeCursor(CURSOR_TAG, [collection, page[limit - 1]!.id]) }
   }
 
+  /** What `embed` makes of a text, to search several collections for it. Without `embed` in the options: `INVALID_ARGUMENT`. */
+  async embedText(text: string, options?: CallOptions): Promise<Float32Array> {
+    if (typeof text !== 'string') throw new TypeError(`text must be a string, not ${typeName(text)}`)
+    return this.#run('embedText', 'read', options, async () => (await embedTexts(this.#embed, [text], 'embedText'))[0]!)
+  }
+
   /** The documents nearest to an embedding or, with `embed`, to a text: best first, ties by id bytewise. */
   async search(collection: string, query: SearchQuery & CallOptions): Promise<Hit[]> {
     checkCollection(collection)

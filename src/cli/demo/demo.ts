@@ -132,7 +132,7 @@ async function turn(chat: Chat, question: string): Promise<void> {
 
 /** Until Ctrl-D or `exit`. */
 async function interact(chat: Chat): Promise<void> {
-  out('Ask something about the documents; Ctrl-D or "exit" ends.\n')
+  out('\nAsk something about the documents; Ctrl-D or "exit" ends.\n')
   const lines = createInterface({ input: process.stdin, output: process.stdout, prompt: 'you> ' })
   lines.prompt()
   for await (const line of lines) {
