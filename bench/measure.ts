@@ -1,4 +1,5 @@
 /** Timing for comparisons: contenders take turns, so that a slow moment of the machine meets all of them. */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 
 /** One side of a comparison; `run` does the work once and may be called any number of times. */
 export interface Contender {
@@ -32,6 +33,15 @@ export function summary(samples: readonly number[]): { medianUs: number; spreadU
   const sorted = samples.toSorted((a, b) => a - b)
   const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
   return { medianUs: at(0.5), spreadUs: at(0.75) - at(0.25) }
+}
+
+/** How late the event loop was with its timers, due every millisecond, while the work ran. */
+export async function loopDelay(work: () => Promise<unknown>): Promise<{ p99Ms: number; maxMs: number }> {
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  delay.enable()
+  await work()
+  delay.disable()
+  return { p99Ms: delay.percentile(99) / 1e6, maxMs: delay.max / 1e6 }
 }
 
 /** A table of plain text whose first column is left-aligned. */

@@ -11,8 +11,18 @@ export {
   syncModule,
 } from './registry/index.ts'
 export type { BackendInfo, DiscoveryOptions, Origin, PackageProblem, RegisterOptions, SyncOptions } from './registry/index.ts'
-export { openPersistence, openStore, resolveSettings } from './persistence.ts'
-export type { Persistence, PersistenceOptions, Workspace, WorkspaceRemoval } from './persistence.ts'
+export { openPersistence, openStore, resolveSettings, restoreBackup, storeTables } from './persistence.ts'
+export type {
+  Persistence,
+  PersistenceOptions,
+  RestoredBackup,
+  RestoreOptions,
+  UnreachedCollection,
+  UserErasure,
+  UserRemoval,
+  Workspace,
+  WorkspaceRemoval,
+} from './persistence.ts'
 export type { Place, ResolvedSettings, ResolvedStore, Settings, Source, StoreSetting } from './settings.ts'
 export type { Context, ContextQuery } from './context.ts'
 export { ERROR_CODES, HoldfastError, isHoldfastError, KINDS } from './errors.ts'
@@ -25,9 +35,9 @@ export type { FilterNode } from './knowledge/filter.ts'
 export type { StateStore } from './state/store.ts'
 export type * from './state/contract.ts'
 export { defineBackend } from './store/factory.ts'
-export type { BackendFactory, FactoryContext } from './store/factory.ts'
+export type { BackendFactory, FactoryContext, StoreTables } from './store/factory.ts'
 export type { OptionSpec, OptionsSchema } from './store/options.ts'
-export type { CallEvent } from './store/core.ts'
+export type { CallEvent, CallStart } from './store/core.ts'
 export type * from './store/contract.ts'
 export { toJson } from './store/json.ts'
 export { redact } from './store/redact.ts'

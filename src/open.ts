@@ -3,20 +3,24 @@ import { join } from 'node:path'
 import { backup } from './backup.ts'
 import { buildContext } from './context.ts'
 import type { ConversationStore } from './conversation/store.ts'
+import { allDone, clearWorkspace, deleteUser } from './erasure.ts'
 import { HoldfastError, isHoldfastError, KINDS, type Kind } from './errors.ts'
 import { isPlainObject } from './knowledge/filter.ts'
 import type { KnowledgeStore } from './knowledge/store.ts'
-import type { Persistence, PersistenceOptions, Workspace, WorkspaceRemoval } from './persistence.ts'
+import type { Persistence, PersistenceOptions, Workspace } from './persistence.ts'
 import { isFinishedStore, storeProblems } from './registry/contract-check.ts'
 import { backendForUrl, CONVERSATION_STORES, findAppRoot, KNOWLEDGE_STORES, STATE_STORES, type Stores } from './registry/index.ts'
 import { schemeOf } from './registry/url.ts'
 import { resolveSettings, type ResolvedSettings, type StoreSetting } from './settings.ts'
 import type { StateStore } from './state/store.ts'
 import { checkWorkspace } from './store/core.ts'
+import type { StoreTables } from './store/factory.ts'
 import { typeName } from './store/text.ts'
+import { mergedWorkspaces } from './store/workspaces.ts'
 
 interface Creates {
   create(name: string, options: Record<string, unknown>): Promise<unknown>
+  tables(name: string, options: Record<string, unknown>): Promise<StoreTables | undefined>
 }
 
 const REGISTRIES: { readonly [K in Kind]: Creates } = {
@@ -25,8 +29,18 @@ const REGISTRIES: { readonly [K in Kind]: Creates } = {
   state: STATE_STORES,
 }
 
-/** Names and aliases of the backends that `dir` and `durability` are for. */
-const EMBEDDED = new Set(['sqlite', 'sync_sqlite', 'sqlite_sync'])
+const SQLITE_NAMES = ['sqlite', 'sync_sqlite', 'sqlite_sync', 'async_sqlite', 'sqlite_async', 'aiosqlite']
+
+/** What the embedded backends, for which `dir` and `durability` are, keep in `dir`, by name and alias. */
+const EMBEDDED: { readonly [K in Kind]: ReadonlyMap<string, string> } = {
+  conversation: new Map([...sqliteFiles('conversation'), ['json', 'conversations']]),
+  knowledge: new Map(sqliteFiles('knowledge')),
+  state: new Map([...sqliteFiles('state'), ['file', 'state']]),
+}
+
+function sqliteFiles(kind: Kind): [string, string][] {
+  return SQLITE_NAMES.map((name) => [name, `${kind}.db`])
+}
 
 export async function open(options: PersistenceOptions): Promise<Persistence> {
   if (!isPlainObject(options))
@@ -60,15 +74,26 @@ export async function open(options: PersistenceOptions): Promise<Persistence> {
 
 /** Opens the store of one kind. */
 export async function openStore<K extends Kind>(kind: K, settings: ResolvedSettings): Promise<Stores[K]> {
+  const { name, options } = chosen(kind, settings)
+  return (await REGISTRIES[kind].create(name, options)) as Stores[K]
+}
+
+export function storeTables(kind: Kind, settings: ResolvedSettings): Promise<StoreTables | undefined> {
+  const { name, options } = chosen(kind, settings)
+  return REGISTRIES[kind].tables(name, options)
+}
+
+/** The backend of a kind with all of its options. */
+function chosen(kind: Kind, settings: ResolvedSettings): { name: string; options: Record<string, unknown> } {
   const { workspace, timeoutMs, embed } = settings
   const { name, options } = choose(kind, settings.stores[kind].setting)
   const common = {
     workspace,
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(kind === 'knowledge' && embed !== undefined ? { embed } : {}),
-    ...(EMBEDDED.has(name.toLowerCase()) ? embedded(kind, settings, options) : {}),
+    ...embedded(settings, EMBEDDED[kind].get(name.toLowerCase()), options),
   }
-  return (await REGISTRIES[kind].create(name, { ...common, ...options })) as Stores[K]
+  return { name, options: { ...common, ...options } }
 }
 
 /** The backend and options that a setting means. A string is a name, or a URL or path whose form tells the backend. */
@@ -88,10 +113,15 @@ function nameForUrl(kind: Kind, url: string): string {
   throw new HoldfastError('INVALID_OPTIONS', `${kind}: its URL does not tell the backend; name one with "backend"`, { kind })
 }
 
-/** What the settings say about an embedded store that does not say it itself. */
-function embedded(kind: Kind, { dir, durability }: ResolvedSettings, options: Record<string, unknown>): Record<string, unknown> {
+/** What the settings say about an embedded store that does not say it itself; `file` is its place in `dir`. */
+function embedded(
+  { dir, durability }: ResolvedSettings,
+  file: string | undefined,
+  options: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  if (file === undefined) return {}
   const isPlaced = options['path'] !== undefined || options['url'] !== undefined
-  return { ...(isPlaced ? {} : { path: join(dir, `${kind}.db`) }), ...(durability === undefined ? {} : { durability }) }
+  return { ...(isPlaced ? {} : { path: join(dir, file) }), ...(durability === undefined ? {} : { durability }) }
 }
 
 function isStore(value: unknown): value is Stores[Kind] {
@@ -120,11 +150,13 @@ function createPersistence(stores: AllStores, settings: ResolvedSettings, close:
     checkWorkspace(id)
     return createWorkspace([conversation.workspace(id), knowledge.workspace(id), state.workspace(id)])
   }
-  // A view cannot be backed up, so that it is always the stores as they were opened or given.
+  // A view cannot be backed up, nor list workspaces, so that it is always the stores as they were opened or given.
   return {
     ...createWorkspace(scoped(stores, settings)),
     workspace,
-    deleteWorkspace: async (id) => clear(workspace(id)),
+    deleteWorkspace: async (id) => clearWorkspace(workspace(id)),
+    listWorkspaces: async (query = {}) =>
+      mergedWorkspaces((each) => allDone(stores.map((store) => store.listWorkspaces(each))), query),
     backup: async (directory) => backup(directory, stores),
     ping: async (options) => void (await allDone(stores.map((store) => store.ping(options)))),
     close,
@@ -155,20 +187,8 @@ function createWorkspace(stores: AllStores): Workspace {
     knowledge,
     state,
     buildContext: (sessionId, query) => buildContext({ conversation, knowledge }, sessionId, query),
+    deleteUser: async (userId, options = {}) => deleteUser({ conversation, knowledge, state }, userId, options),
   }
-}
-
-async function clear({ conversation, knowledge, state }: Workspace): Promise<WorkspaceRemoval> {
-  const [sessions, collections, keys] = await allDone([conversation.clear(), knowledge.clear(), state.clear()])
-  return { ...sessions, ...collections, keys }
-}
-
-/** Like `Promise.all`, but where one fails the others are waited for, so that nothing goes on behind the caller's back. */
-async function allDone<const T extends readonly PromiseLike<unknown>[]>(
-  promises: T,
-): Promise<{ -readonly [I in keyof T]: Awaited<T[I]> }> {
-  await Promise.allSettled(promises)
-  return Promise.all(promises)
 }
 
 /** The error that stopped the opening, where closing what was open failed too. */

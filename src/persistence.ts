@@ -6,7 +6,8 @@ import type { KnowledgeStore } from './knowledge/store.ts'
 import type { Stores } from './registry/index.ts'
 import type { Place, ResolvedSettings, Settings, StoreSetting } from './settings.ts'
 import type { StateStore } from './state/store.ts'
-import type { CallOptions } from './store/contract.ts'
+import type { CallOptions, Page, WorkspaceQuery } from './store/contract.ts'
+import type { StoreTables } from './store/factory.ts'
 
 /**
  * Settings by argument. A store may also be one that is open already: it stays the caller's to close, keeps its own `timeoutMs` and `embed`,
@@ -33,6 +34,33 @@ export interface Workspace {
    * embedding both given: `INVALID_ARGUMENT`.
    */
   buildContext(sessionId: string, query?: ContextQuery): Promise<Context>
+  /**
+   * Removes a person's sessions and, where `documentField` names the metadata field that says whose they are, their documents, and says
+   * how many there were. Keys of state belong to nobody, and stay. Where it fails, part of it may be gone; call it again.
+   */
+  deleteUser(userId: string, options?: UserErasure): Promise<UserRemoval>
+}
+
+/** `timeoutMs` counts for each call to a store. */
+export interface UserErasure extends CallOptions {
+  /** Metadata field of documents that holds the user's id, alone or, where the backend filters arrays, among others. Default: documents stay. */
+  readonly documentField?: string | undefined
+}
+
+/** What `deleteUser` removed, in all collections of the workspace. */
+export interface UserRemoval {
+  readonly sessions: number
+  readonly messages: number
+  /** Left out where no `documentField` was given. */
+  readonly documents?: number
+  /** Collections in which documents of the user may be left, as the backend could not look for them; left out with `documents`. */
+  readonly unreached?: readonly UnreachedCollection[]
+}
+
+export interface UnreachedCollection {
+  readonly collection: string
+  /** What the backend cannot do, and the remedy. */
+  readonly reason: string
 }
 
 /** What `deleteWorkspace` removed. */
@@ -40,7 +68,8 @@ export interface WorkspaceRemoval {
   readonly sessions: number
   readonly messages: number
   readonly collections: number
-  readonly documents: number
+  /** Left out where the backend of knowledge cannot count them. */
+  readonly documents?: number
   readonly keys: number
 }
 
@@ -52,6 +81,11 @@ export interface Persistence extends Workspace, AsyncDisposable {
    * part of it may be gone; call it again.
    */
   deleteWorkspace(id: string): Promise<WorkspaceRemoval>
+  /**
+   * One page of the workspaces in which any of the three stores holds something, in bytewise order of their names. A backend that cannot
+   * list them: `UNSUPPORTED`.
+   */
+  listWorkspaces(query?: WorkspaceQuery & CallOptions): Promise<Page<string>>
   /**
    * Copies all three stores, every workspace included, into a new folder while work goes on; returns the files. Each file is one moment's
    * state of its store, and `openPersistence({ dir: directory })` opens them. The folder is there whole or not at all; a process killed
@@ -86,4 +120,33 @@ export async function resolveSettings(given: Settings, place: Place): Promise<Re
 export async function openStore<K extends Kind>(kind: K, settings: ResolvedSettings): Promise<Stores[K]> {
   const opening = await import('./open.ts')
   return opening.openStore(kind, settings)
+}
+
+/** The tables of the store that settled settings name, without opening it; undefined where it keeps none on an SQL engine. */
+export async function storeTables(kind: Kind, settings: ResolvedSettings): Promise<StoreTables | undefined> {
+  const opening = await import('./open.ts')
+  return opening.storeTables(kind, settings)
+}
+
+export interface RestoreOptions {
+  /** The folder to restore to, default `.holdfast`. */
+  readonly dir?: string | undefined
+  /** Moves the stores that are there aside, where nobody has them open. Default false: a folder that is not empty is a `CONFLICT`. */
+  readonly replace?: boolean | undefined
+}
+
+export interface RestoredBackup {
+  /** Absolute. */
+  readonly files: readonly string[]
+  /** Where the stores that were there are now; nothing is deleted. */
+  readonly replaced?: string
+}
+
+/**
+ * Puts what `backup` wrote into a folder that `openPersistence({ dir })` opens. Every database is looked through first: a damaged one is
+ * `CORRUPT`, one of a newer Holdfast `UNSUPPORTED`, and nothing is changed then. No backup there: `NOT_FOUND`. The folder appears whole.
+ */
+export async function restoreBackup(directory: string, options: RestoreOptions = {}): Promise<RestoredBackup> {
+  const restore = await import('./restore.ts')
+  return restore.restoreBackup(directory, options)
 }

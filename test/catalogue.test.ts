@@ -55,7 +55,7 @@ const RESERVED: Readonly<Record<Kind, { names: string; aliases: Readonly<Record<
     },
   },
   state: {
-    names: 'memory sqlite sync_sqlite redis valkey dynamodb firestore mongodb async_mongodb upstash gcs',
+    names: 'memory sqlite sync_sqlite file redis valkey dynamodb firestore mongodb async_mongodb upstash gcs',
     aliases: { sqlite_sync: 'sync_sqlite', motor: 'async_mongodb', mongodb_async: 'async_mongodb' },
   },
 }
@@ -93,7 +93,7 @@ describe.each(KINDS)('%s catalogue', (kind) => {
     const registry = registryOf(kind)
     for (const [name, { planned, aliases = [] }] of linesOf(kind)) {
       for (const asked of planned ? [] : [name, ...aliases, name.toUpperCase()]) {
-        await using store = await registry.create(asked, name.includes('sqlite') ? { path: ':memory:' } : {})
+        await using store = await registry.create(asked, name === 'memory' ? {} : { path: ':memory:' })
         assert.equal(store.kind, kind)
         assert.equal(store.backend, name)
         await store.ping()
@@ -109,7 +109,7 @@ describe.each(KINDS)('%s catalogue', (kind) => {
         continue
       }
       const declared = await registry.capabilities(name)
-      await using store = await registry.create(name, name.includes('sqlite') ? { path: ':memory:' } : {})
+      await using store = await registry.create(name, name === 'memory' ? {} : { path: ':memory:' })
       assert.deepEqual(declared, store.capabilities, name)
       for (const alias of aliases) assert.equal(await registry.capabilities(alias.toUpperCase()), declared)
     }

@@ -6,7 +6,19 @@ import { CONVERSATION_STORES, KNOWLEDGE_STORES, STATE_STORES } from '../src/inde
 import { cleanEnvironment, holdfast, MAIN, openStores } from './cli-support.ts'
 import { ROOT, scratch } from './support.ts'
 
-const COMMANDS = ['demo', 'doctor', 'backends', 'sessions', 'backup', 'conform', 'sync']
+const COMMANDS = [
+  'demo',
+  'doctor',
+  'backends',
+  'sessions',
+  'state',
+  'workspaces',
+  'backup',
+  'restore',
+  'schema',
+  'conform',
+  'sync',
+]
 
 async function write(folder: string, files: Record<string, string>): Promise<void> {
   for (const [name, content] of Object.entries(files)) {
@@ -74,6 +86,18 @@ it('holdfast refuses wrong usage with code 2 and creates nothing', async () => {
     ['sessions', 'export'],
     ['sessions', 'export', 'a', '--all'],
     ['sessions', 'import', 'x', '--skip-existing', '--new-ids'],
+    ['sessions', 'prune'],
+    ['sessions', 'prune', '--older-than', '30'],
+    ['sessions', 'prune', '--older-than', '0d'],
+    ['sessions', 'prune', '--older-than', '9999999w'],
+    ['state', 'get', 'k', '--bytes', '--json'],
+    ['state', 'set', 'k'],
+    ['state', 'set', 'k', 'not JSON'],
+    ['state', 'set', 'k', '1', '--file', 'x'],
+    ['state', 'set', 'k', '--file', 'x', '--text'],
+    ['state', 'set', 'k', '1', '--ttl', '-1'],
+    ['workspaces', 'delete', 'w'],
+    ['schema', 'print', '--kind', 'nope'],
     ['conform', '--kind', 'nope', '--backend', 'memory'],
     ['conform', '--backend', 'memory'],
     ['conform', '--kind', 'state', '--backend', 'memory', '--options', '{'],
@@ -144,8 +168,8 @@ it('holdfast backends opens nothing, and finds no problem with a folder that is 
   const { code, stdout } = await holdfast(['backends'], { cwd })
   expect(code).toBe(0)
   expect(stdout).not.toContain('problem')
-  expect(stdout).toContain('  memory, sqlite, sync_sqlite: bytes native, commitKeys unlimited\n')
-  expect(stdout).toContain('  memory, sqlite, sync_sqlite: search\n')
+  expect(stdout).toMatch(/^ {2}.*memory, sqlite, sync_sqlite: bytes native, commitKeys unlimited$/m)
+  expect(stdout).toMatch(/^ {2}async_sqlite, .*sqlite, sync_sqlite: search$/m)
   expect(await readdir(cwd)).toEqual([])
   const unknown = await holdfast(['conform', '--kind', 'state', '--backend', 'nope'], { cwd })
   expect(unknown.stderr).not.toContain('problem')

@@ -195,6 +195,7 @@ describe('the index', () => {
     const { store, behind } = await openIndexed({ tailRows: 0, batchRows: 2 }, (engine) => ({
       dialect: engine.dialect,
       migrate: (...args) => engine.migrate(...args),
+      version: (schema) => engine.version(schema),
       select: (...args) => engine.select(...args),
       read: (...args) => engine.read(...args),
       // Only the index writes with a signal here.

@@ -25,6 +25,7 @@ function recording(engine: SqlEngine, note: (sql: string) => void): SqlEngine {
   return {
     dialect: engine.dialect,
     migrate: (...args) => engine.migrate(...args),
+    version: (schema) => engine.version(schema),
     select: (sql, values, call) => {
       note(sql)
       return engine.select(sql, values, call)

@@ -36,7 +36,8 @@ async function project(): Promise<string> {
   )
   await mkdir(join(folder, 'node_modules', '.bin'), { recursive: true })
   await symlink(ROOT, join(folder, 'node_modules', 'holdfast'))
-  await symlink(join(ROOT, 'node_modules', '@types'), join(folder, 'node_modules', '@types'))
+  for (const scope of ['@types', '@opentelemetry'])
+    await symlink(join(ROOT, 'node_modules', scope), join(folder, 'node_modules', scope))
   await writeFile(
     join(folder, 'node_modules', '.bin', 'holdfast'),
     `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, 'dist', 'cli', 'main.js')}" "$@"\n`,

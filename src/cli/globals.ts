@@ -65,3 +65,21 @@ export function describeStore({ setting }: ResolvedStore): string {
   const shown = [backend, url, path].filter((text) => typeof text === 'string').map((text) => redact(text))
   return names.length === 0 ? shown.join(' ') : `${shown.join(' ')} (with ${names.join(', ')})`
 }
+
+/**
+ * The settings, where default files that are not there are empty stores in memory: who looks into an empty folder leaves it empty. Of other
+ * settings only their backends know.
+ */
+export function asStored(settings: ResolvedSettings): ResolvedSettings {
+  const { conversation, knowledge, state } = settings.stores
+  return {
+    ...settings,
+    stores: { conversation: unlessMissing(conversation), knowledge: unlessMissing(knowledge), state: unlessMissing(state) },
+  }
+}
+
+function unlessMissing(store: ResolvedStore): ResolvedStore {
+  const { setting, source } = store
+  const path = source === 'default' && typeof setting === 'object' ? setting['path'] : undefined
+  return typeof path === 'string' && !existsSync(path) ? { ...store, setting: 'memory' } : store
+}

@@ -1,15 +1,16 @@
 /** The commands and their options. What a command does is imported when it is called, so that `--help` and errors are quick. */
-import { Argument, Command, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, Option } from 'commander'
 import { readFileSync } from 'node:fs'
-import type { Kind } from '../index.ts'
+import { age, example, KINDS, positiveInteger, wholeNumber, type Act } from './arguments.ts'
 import type { BackendsOptions } from './commands/backends.ts'
-import type { BackupOptions } from './commands/backup.ts'
 import type { ConformOptions } from './commands/conform.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
 import type { SyncCommandOptions } from './commands/sync.ts'
 import type { DemoOptions } from './demo/demo.ts'
 import { EXIT, reportFailure } from './failure.ts'
 import type { GlobalOptions } from './globals.ts'
+import { addBackup, addRestore, addSchema, addState, addWorkspaces } from './operating.ts'
+import type { PruneOptions } from './sessions/prune.ts'
 import { endQuietlyOnClosedPipe, printable } from './terminal.ts'
 
 /** Runs one command line and returns its exit code. Errors have been reported by then. */
@@ -23,9 +24,6 @@ export async function main(args: readonly string[]): Promise<number> {
     return await reportFailure(error, args.includes('--debug'))
   }
 }
-
-/** Written out, because the library is not loaded for a help text. */
-const KINDS = ['conversation', 'knowledge', 'state'] as const satisfies readonly Kind[]
 
 interface Run {
   exitCode: number
@@ -43,21 +41,30 @@ function createProgram(run: Run): Command {
     .showSuggestionAfterError()
   addGlobalOptions(program)
   const act = actionOf(run)
-  for (const add of [addDemo, addDoctor, addBackends, addSessions, addBackup, addConformance, addSync]) add(program, act)
+  for (const add of COMMANDS) add(program, act)
   reportUsage(program, program.name())
   return program.addHelpText('after', EXAMPLES)
 }
+
+const COMMANDS = [
+  addDemo,
+  addDoctor,
+  addBackends,
+  addSessions,
+  addState,
+  addWorkspaces,
+  addBackup,
+  addRestore,
+  addSchema,
+  addConformance,
+  addSync,
+]
 
 /** Errors in the form of all others, with the help of the very command as the remedy. */
 function reportUsage(command: Command, path: string): void {
   command.configureOutput({ outputError: (text, write) => write(usageError(text, path)) })
   for (const sub of command.commands) reportUsage(sub, `${path} ${sub.name()}`)
 }
-
-/** Makes an action for commander of a function that gets the options, global ones included, and then the arguments. */
-type Act = (
-  handler: (options: never, ...args: never[]) => Promise<number>,
-) => (this: Command, ...given: unknown[]) => Promise<void>
 
 function actionOf(run: Run): Act {
   return (handler) =>
@@ -155,15 +162,6 @@ function addDemo(program: Command, act: Act): void {
     .action(act(async (options: DemoOptions) => (await import('./demo/demo.ts')).demo(options)))
 }
 
-function addBackup(program: Command, act: Act): void {
-  program
-    .command('backup')
-    .description('copy all three stores, consistently and while work goes on, into a new folder')
-    .argument('<folder>', 'a folder that is not there yet, or empty')
-    .option('--json', 'print JSON')
-    .action(act(async (options: BackupOptions, folder: string) => (await import('./commands/backup.ts')).backup(folder, options)))
-}
-
 type SessionCommands = typeof import('./sessions/commands.ts')
 type OptionsOf<Name extends keyof SessionCommands> = Extract<Parameters<SessionCommands[Name]>[number], GlobalOptions>
 
@@ -172,7 +170,7 @@ const sessionCommands = (): Promise<SessionCommands> => import('./sessions/comma
 function addSessions(program: Command, act: Act): void {
   const sessions = program
     .command('sessions')
-    .description('list, read, search, export, import, fork, rename and delete conversations')
+    .description('list, read, search, export, import, fork, rename, delete and prune conversations')
   addSessionReading(sessions, act)
   addSessionTransfer(sessions, act)
   sessions
@@ -195,6 +193,14 @@ function addSessions(program: Command, act: Act): void {
     .description('delete sessions with their messages')
     .argument('<id...>')
     .action(act(async (options: GlobalOptions, ids: string[]) => (await sessionCommands()).remove(ids, options)))
+  sessions
+    .command('prune')
+    .description('delete the sessions that nothing has touched for some time')
+    .requiredOption('--older-than <age>', 'for how long: 90m, 12h, 30d, 8w', age)
+    .option('--user <id>', 'only sessions of this user')
+    .option('--dry-run', 'delete nothing, and say how many it would be')
+    .option('--json', 'print JSON')
+    .action(act(async (options: PruneOptions) => (await import('./sessions/prune.ts')).prune(options)))
 }
 
 function addSessionReading(sessions: Command, act: Act): void {
@@ -259,22 +265,6 @@ function addSessionTransfer(sessions: Command, act: Act): void {
     .action(
       act(async (options: OptionsOf<'importCommand'>, file: string) => (await sessionCommands()).importCommand(file, options)),
     )
-}
-
-function example(...lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`
-}
-
-function wholeNumber(text: string): number {
-  const value = Number(text)
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.')
-  return value
-}
-
-function positiveInteger(text: string): number {
-  const value = wholeNumber(text)
-  if (value === 0) throw new InvalidArgumentError('It must be at least 1.')
-  return value
 }
 
 function usageError(text: string, command: string): string {

@@ -70,7 +70,7 @@ export function printJson(value: unknown): void {
 }
 
 /** Writes to a stream and waits where its reader is slower. */
-export async function writeTo(stream: NodeJS.WritableStream, text: string): Promise<void> {
+export async function writeTo(stream: NodeJS.WritableStream, text: string | Uint8Array): Promise<void> {
   if (!stream.write(text)) await once(stream, 'drain')
 }
 

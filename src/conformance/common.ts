@@ -5,6 +5,7 @@ import type { CallOptions, StoreBase } from '../store/contract.ts'
 import type { ConformanceCase } from './case.ts'
 import { expectError, expectNotApplied, expectRefused, expectTypeError } from './expect.ts'
 import { BAD_IDS, NEAR_DUPLICATES, NON_STRINGS } from './hostile.ts'
+import { workspaceCases } from './workspaces.ts'
 
 /** A store of any kind. */
 export interface AnyStore extends StoreBase {
@@ -38,6 +39,7 @@ export function commonCases<S extends AnyStore>(subject: CommonSubject<S>): Conf
     ...isolating(subject),
     ...separating(subject),
     ...failing(subject),
+    ...workspaceCases(subject),
   ]
 }
 

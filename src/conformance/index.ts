@@ -2,6 +2,7 @@
 export type { Conformable, ConformanceCase, Harness, Trial, View } from './case.ts'
 export { conversationCases } from './conversation.ts'
 export { knowledgeCases } from './knowledge.ts'
+export { pluginStorageCases, pluginStorageCasesOf } from './plugin-storage.ts'
 export { conversationProperty } from './property/conversation.ts'
 export { knowledgeProperty } from './property/knowledge.ts'
 export { filterProperty } from './property/knowledge-filter.ts'

@@ -9,7 +9,7 @@ export const CONVERSATION_CATALOGUE = {
   memory: { load: () => import('./backends/memory.ts') },
   sqlite: { schemes: ['sqlite', 'file'], load: () => import('./backends/sqlite.ts') },
   sync_sqlite: { aliases: ['sqlite_sync'], load: () => import('./backends/sqlite.ts') },
-  async_sqlite: { aliases: ['aiosqlite', 'sqlite_async'], planned: true },
+  async_sqlite: { aliases: ['aiosqlite', 'sqlite_async'], load: () => import('./backends/async_sqlite.ts') },
   postgres: {
     aliases: ['neon', 'cockroachdb', 'crdb', 'cockroach', 'xata'],
     schemes: ['postgres', 'postgresql'],
@@ -19,7 +19,7 @@ export const CONVERSATION_CATALOGUE = {
   async_postgres: { aliases: ['asyncpg', 'postgres_async'], client: PG, planned: true },
   mysql: { schemes: ['mysql', 'mariadb'], client: MYSQL2, planned: true },
   async_mysql: { aliases: ['aiomysql', 'mysql_async'], client: MYSQL2, planned: true },
-  json: { planned: true },
+  json: { load: () => import('./backends/json.ts') },
   singlestore: { schemes: ['singlestore'], client: MYSQL2, planned: true },
   supabase: { client: { package: '@supabase/supabase-js', range: '^2' }, planned: true },
   surrealdb: { schemes: ['surrealdb', 'surrealkv'], client: { package: 'surrealdb', range: '^2' }, planned: true },

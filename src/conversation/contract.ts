@@ -1,5 +1,5 @@
 /** The conversation contract: what callers of a store see, and what a backend implements. */
-import type { BackendBase, BackendCall, JsonObject, JsonObjectInput, JsonValue } from '../store/contract.ts'
+import type { BackendBase, BackendCall, JsonObject, JsonObjectInput, JsonValue, WorkspaceRecordQuery } from '../store/contract.ts'
 
 // ── What callers see ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -275,6 +275,8 @@ export interface ConversationBackend extends BackendBase {
   ): Promise<number>
   /** Writes a session and its messages exactly as given, `seq` and times included. Id taken: `CONFLICT`. */
   restore(workspace: string, session: SessionRecord, messages: readonly MessageRecord[], call?: BackendCall): Promise<void>
+  /** The workspaces that hold a session, once each, in bytewise order. A backend that would have to read everything for it leaves it out. */
+  listWorkspaces?(query: WorkspaceRecordQuery, call?: BackendCall): Promise<string[]>
   /** Newest message first: by `createdAt`, then seq. Only where `capabilities.search`. */
   search?(
     workspace: string,

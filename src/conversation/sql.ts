@@ -1,7 +1,7 @@
 /** Conversations on SQL engines: the one implementation, given a dialect. */
 import { isHoldfastError } from '../errors.ts'
-import { changes, marks, row, rows, type Script, type SqlEngine, type SqlValue } from '../engines/sql.ts'
-import type { BackendCall, Limits } from '../store/contract.ts'
+import { changes, distinctValues, marks, row, rows, type Script, type SqlEngine, type SqlValue } from '../engines/sql.ts'
+import type { BackendCall, Limits, WorkspaceRecordQuery } from '../store/contract.ts'
 import type {
   ConversationBackend,
   ConversationCapabilities,
@@ -160,6 +160,12 @@ class SqlConversation implements ConversationBackend {
 
   restore(workspace: string, session: SessionRecord, messages: readonly MessageRecord[], call?: BackendCall): Promise<void> {
     return this.#engine.write(() => this.#restore(workspace, session, messages), call)
+  }
+
+  async listWorkspaces({ after, limit }: WorkspaceRecordQuery, call?: BackendCall): Promise<string[]> {
+    const sql = distinctValues(this.#tables.sessions, 'workspace', { exclusive: after !== undefined })
+    const found = await this.#engine.select<{ value: string }>(sql, [after ?? '', limit], call)
+    return found.map(({ value }) => value)
   }
 
   ping(call?: BackendCall): Promise<void> {

@@ -1,8 +1,9 @@
 /** The conversation store: sessions and their messages over any backend. */
 import type { HoldfastError } from '../errors.ts'
-import type { BackendCall, CallOptions, Limits, Page, StoreBase, StoreOptions } from '../store/contract.ts'
+import type { BackendCall, CallOptions, Limits, Page, StoreBase, StoreOptions, WorkspaceQuery } from '../store/contract.ts'
 import { checkWorkspace, StoreCore, type CallMode } from '../store/core.ts'
 import { checkDate, checkId, checkInteger, checkText, typeName } from '../store/text.ts'
+import { CANNOT_LIST, checkWorkspaceQuery, VIEW_LISTS_NONE, workspacePage } from '../store/workspaces.ts'
 import {
   checkPrune,
   messageIds,
@@ -312,6 +313,17 @@ export class ConversationStore implements StoreBase {
       if (this.#isView) throw this.#unsupported('cannot back up one workspace; the store it is a view of can back up all')
       if (this.#backend.backup === undefined) throw this.#unsupported("has no backup of its own; use the engine's tools")
       return this.#backend.backup(directory, call)
+    })
+  }
+
+  /** One page of the workspaces with a session, in bytewise order. On a view, and where the backend cannot list them: `UNSUPPORTED`. */
+  async listWorkspaces(query: WorkspaceQuery & CallOptions = {}): Promise<Page<string>> {
+    const { after, limit } = checkWorkspaceQuery(query)
+    return this.#run('listWorkspaces', 'read', query, async (call) => {
+      if (this.#isView) throw this.#core.error('UNSUPPORTED', VIEW_LISTS_NONE)
+      if (this.#backend.listWorkspaces === undefined) throw this.#core.error('UNSUPPORTED', `${this.backend} ${CANNOT_LIST}`)
+      // One more than asked, so that a cursor is given only where it leads somewhere.
+      return workspacePage(await this.#backend.listWorkspaces({ after, limit: limit + 1 }, call), limit)
     })
   }
 

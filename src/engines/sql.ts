@@ -75,6 +75,8 @@ export interface SqlEngine {
   readonly dialect: SqlDialect
   /** Brings the schema up to date under a lock; with `autoCreate: false` it only checks, and `NOT_FOUND` says what is missing. */
   migrate(schema: SqlSchema, options: { readonly autoCreate: boolean }): Promise<void>
+  /** The version that the tables of a schema have, 0 where there are none; it changes nothing. */
+  version(schema: SqlSchema): Promise<number>
   /** Runs one statement that only reads. */
   select<R>(sql: string, values: readonly SqlValue[], call?: BackendCall): Promise<R[]>
   /** Runs a script that only reads, on one snapshot. */
@@ -89,6 +91,24 @@ export interface SqlEngine {
 /** `?, ?, ?` for a list of values. Lists are padded to a power of two by `padded`, so that few texts need preparing. */
 export function marks(count: number): string {
   return Array.from({ length: count }, () => '?').join(', ')
+}
+
+/**
+ * Lists the values of a column that an index begins with, in order, by one step in that index for each: `DISTINCT` would read all of it.
+ * Its own values are the lower bound and, where `bounded`, the upper one, twice over; those of `where`; the limit.
+ */
+export function distinctValues(
+  table: string,
+  column: string,
+  options: { readonly exclusive: boolean; readonly bounded?: boolean; readonly where?: string },
+): string {
+  const { exclusive, bounded = false, where } = options
+  const end = bounded ? ` AND ${column} < ?` : ''
+  const next = (bound: string): string => `SELECT min(${column}) FROM ${table} WHERE ${column} ${bound}${end}`
+  // One row leads to the next, so that they come in order, and no more of them than the limit takes.
+  return `WITH RECURSIVE found (value) AS (${next(exclusive ? '> ?' : '>= ?')}
+    UNION ALL SELECT (${next('> found.value')}) FROM found WHERE found.value IS NOT NULL)
+    SELECT value FROM found WHERE value IS NOT NULL${where === undefined ? '' : ` AND ${where}`} LIMIT ?`
 }
 
 /** The values, the last one repeated up to the next power of two: harmless in `IN (…)`, and keeps the number of texts small. */

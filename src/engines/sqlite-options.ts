@@ -1,9 +1,12 @@
 /** The options that all SQLite backends take, and how they open their file by them. */
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileLocation } from '../store/location.ts'
+import type { StoreTables } from '../store/factory.ts'
+import { fileLocation, IN_MEMORY } from '../store/location.ts'
 import type { OptionsSchema } from '../store/options.ts'
 import type { SqlDialect, SqlSchema } from './sql.ts'
-import { openSqlite, type Durability, type SqliteEngine } from './sqlite.ts'
+import { openSqlite, SQLITE_DIALECT, type Durability, type SqliteEngine } from './sqlite.ts'
+import { migrationStatements } from './sqlite-schema.ts'
 
 export interface SqliteOptions {
   /** The file, made where it is missing; `:memory:` keeps nothing on disk. Default: `.holdfast/<kind>.db`. */
@@ -67,6 +70,34 @@ export async function openSqliteBackend(
     return [file]
   }
   return { engine, prefix, backup }
+}
+
+/** What a backend's file exports as `tables`. */
+export function sqliteTables(
+  kind: string,
+  schemaOf: (dialect: SqlDialect, prefix: string) => SqlSchema,
+): (options: SqliteOptions) => StoreTables | undefined {
+  return ({ lockTimeoutMs, prefix = DEFAULT_PREFIX, path, url }) => {
+    const place = fileLocation({ path, url }, join('.holdfast', `${kind}.db`))
+    if (place === IN_MEMORY) return undefined
+    const schema = schemaOf(SQLITE_DIALECT, prefix)
+    const withEngine = async <T>(work: (engine: SqliteEngine) => Promise<T>): Promise<T> => {
+      const engine = await openSqlite(place, { lockTimeoutMs })
+      try {
+        return await work(engine)
+      } finally {
+        await engine.close()
+      }
+    }
+    return {
+      place,
+      version: schema.migrations.length,
+      // Opening a file that is not there would make it.
+      found: async () => (existsSync(place) ? withEngine((engine) => engine.version(schema)) : 0),
+      sql: (from = 0) => migrationStatements(SQLITE_DIALECT.quote(`${prefix}schema`), schema, from),
+      apply: () => withEngine((engine) => engine.migrate(schema, { autoCreate: true })),
+    }
+  }
 }
 
 function wrongPrefix(prefix: string): string | undefined {

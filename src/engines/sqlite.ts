@@ -119,7 +119,7 @@ function openDatabase(path: string, durability: Durability): DatabaseSync {
 }
 
 /** The same file has one name, however it was spelled. */
-async function canonicalPath(location: string): Promise<string> {
+export async function canonicalPath(location: string): Promise<string> {
   try {
     await makeFolder(dirname(location))
     return await realpath(location).catch(async () => join(await realpath(dirname(location)), basename(location)))
@@ -162,16 +162,21 @@ class Connection implements SqliteEngine {
   }
 
   async migrate(schema: SqlSchema, options: { readonly autoCreate: boolean }): Promise<void> {
-    const table = this.dialect.quote(`${schema.prefix}schema`)
-    const found = await this.read(() => schemaVersion(table, `${schema.prefix}schema`, schema.component))
+    const found = await this.version(schema)
     if (pending(schema, found).length === 0) return
     if (!options.autoCreate) {
       throw new HoldfastError(
         'NOT_FOUND',
-        `${this.path}: the ${schema.component} tables are at version ${found} of ${schema.migrations.length}, and autoCreate is off`,
+        `${this.path}: the ${schema.component} tables are at version ${found} of ${schema.migrations.length}, and autoCreate is off; \`holdfast schema\` shows and applies what is missing`,
       )
     }
-    await this.write(() => applyMigrations(table, `${schema.prefix}schema`, schema))
+    const name = `${schema.prefix}schema`
+    await this.write(() => applyMigrations(this.dialect.quote(name), name, schema))
+  }
+
+  async version({ prefix, component }: SqlSchema): Promise<number> {
+    const name = `${prefix}schema`
+    return this.read(() => schemaVersion(this.dialect.quote(name), name, component))
   }
 
   async select<R>(sql: string, values: readonly SqlValue[], call?: BackendCall): Promise<R[]> {

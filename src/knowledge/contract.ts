@@ -1,5 +1,5 @@
 /** The knowledge contract: what callers of a store see, and what a backend implements. */
-import type { BackendBase, BackendCall, JsonObject, JsonObjectInput, StoreOptions } from '../store/contract.ts'
+import type { BackendBase, BackendCall, JsonObject, JsonObjectInput, StoreOptions, WorkspaceRecordQuery } from '../store/contract.ts'
 import type { FilterNode } from './filter.ts'
 
 // ── What callers see ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -202,4 +202,6 @@ export interface KnowledgeBackend extends BackendBase {
   list?(workspace: string, collection: CollectionRecord, query: ListRecordQuery, call?: BackendCall): Promise<DocumentRecord[]>
   /** The best `limit` of those that match the filter, best first: exactly min(limit, matches). */
   search(workspace: string, collection: CollectionRecord, query: SearchRecordQuery, call?: BackendCall): Promise<HitRecord[]>
+  /** The workspaces that hold a collection, once each, in bytewise order. A backend that would have to read everything for it leaves it out. */
+  listWorkspaces?(query: WorkspaceRecordQuery, call?: BackendCall): Promise<string[]>
 }

@@ -4,7 +4,7 @@
  * Every document carries the number of its last change, counted in its collection, and a deleted one leaves a tombstone with such a
  * number. So whoever has seen all changes up to one number asks for those behind it and misses nothing, whichever process made them.
  */
-import { changes, row, rows, type Script, type SqlDialect, type SqlSchema, type SqlValue } from '../engines/sql.ts'
+import { changes, distinctValues, row, rows, type Script, type SqlDialect, type SqlSchema, type SqlValue } from '../engines/sql.ts'
 import { parseJsonObject } from '../store/json.ts'
 import type { CollectionRecord, Distance, DocumentRecord, FieldType, ListRecordQuery } from './contract.ts'
 import { checkNotRecreated, checkSameSettings, collectionMissing, documentTaken } from './faults.ts'
@@ -108,6 +108,11 @@ export class KnowledgeSql {
     const settings = `SELECT name, dimension, distance, fields FROM ${this.#tables.collections} WHERE workspace = ?`
     this.describe = `${settings} AND name = ?`
     this.listCollections = `${settings} ORDER BY name`
+  }
+
+  /** Values: the name to continue behind where `exclusive`, else '', and the limit. */
+  listWorkspaces(exclusive: boolean): string {
+    return distinctValues(this.#tables.collections, 'workspace', { exclusive })
   }
 
   *create(workspace: string, wanted: CollectionRecord): Script<void> {

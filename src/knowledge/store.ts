@@ -1,9 +1,10 @@
 /** The knowledge store: collections of documents, found by meaning and by metadata. It checks and converts; the backend holds records. */
 import type { HoldfastError } from '../errors.ts'
-import type { BackendCall, CallOptions, Page, StoreBase } from '../store/contract.ts'
-import { checkWorkspace, StoreCore, type CallMode } from '../store/core.ts'
+import type { BackendCall, CallOptions, Page, StoreBase, WorkspaceQuery } from '../store/contract.ts'
+import { checkWorkspace, StoreCore, withOutcome, type CallMode } from '../store/core.ts'
 import { encodeCursor } from '../store/cursor.ts'
 import { checkInteger, invalid, typeName } from '../store/text.ts'
+import { CANNOT_LIST, checkWorkspaceQuery, VIEW_LISTS_NONE, workspacePage } from '../store/workspaces.ts'
 import { afterOf, checkCollection, checkIds, checkMinScore, checkObject, CURSOR_TAG } from './arguments.ts'
 import type {
   Collection,
@@ -37,6 +38,12 @@ import {
   type Draft,
 } from './records.ts'
 import { partly, readRecords, RepeatableInsert } from './writing.ts'
+
+export interface RemovedCollections {
+  collections: number
+  /** Left out where the backend cannot count them. */
+  documents?: number
+}
 
 export interface GetOptions {
   /** Default true. */
@@ -246,24 +253,33 @@ export class KnowledgeStore implements StoreBase {
 
   // ── The store itself ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Deletes all collections of this workspace; how many there were, and how many documents (0 where the backend cannot count). */
-  async clear(options?: CallOptions): Promise<{ collections: number; documents: number }> {
-    return this.#run('clear', 'write', options, async (call) => {
-      const { backend } = this.core
-      const removed = { collections: 0, documents: 0 }
-      for (const record of await backend.listCollections(this.workspaceId, call)) {
-        const documents = this.capabilities.count ? await backend.count?.(this.workspaceId, record, undefined, call) : undefined
-        if (!(await backend.deleteCollection(this.workspaceId, record.name, call))) continue
-        removed.collections++
-        removed.documents += documents ?? 0
-      }
+  /** Deletes all collections of this workspace; how many there were, and how many documents, where the backend can count them. */
+  async clear(options?: CallOptions): Promise<RemovedCollections> {
+    const removed: RemovedCollections = { collections: 0, documents: 0 }
+    try {
+      // An attempt goes on where the one before it failed.
+      await this.#run('clear', 'write', options, (call) => this.#clear(removed, call))
       return removed
-    })
+    } catch (error) {
+      throw removed.collections === 0 ? error : withOutcome(error, 'unknown')
+    }
   }
 
   /** The same store for another tenant. Closing the view leaves this store open; closing this store closes its views. */
   workspace(id: string): KnowledgeStore {
     return new KnowledgeStore(this.core, { name: this.core.name, workspace: checkWorkspace(id), embed: this.#embed })
+  }
+
+  /** One page of the workspaces with a collection, in bytewise order. On a view, and where the backend cannot list them: `UNSUPPORTED`. */
+  async listWorkspaces(query: WorkspaceQuery & CallOptions = {}): Promise<Page<string>> {
+    const { after, limit } = checkWorkspaceQuery(query)
+    return this.#run('listWorkspaces', 'read', query, async (call) => {
+      const { backend } = this.core
+      if (this.#isView) throw this.core.error('UNSUPPORTED', VIEW_LISTS_NONE)
+      if (backend.listWorkspaces === undefined) throw this.core.error('UNSUPPORTED', `${this.backend} ${CANNOT_LIST}`)
+      // One more than asked, so that a cursor is given only where it leads somewhere.
+      return workspacePage(await backend.listWorkspaces({ after, limit: limit + 1 }, call), limit)
+    })
   }
 
   async ping(options?: CallOptions): Promise<void> {
@@ -378,6 +394,17 @@ export class KnowledgeStore implements StoreBase {
       })
     } catch (error) {
       throw done === 0 ? error : partly(error, done)
+    }
+  }
+
+  async #clear(removed: RemovedCollections, call: BackendCall): Promise<void> {
+    const { backend } = this.core
+    for (const record of await backend.listCollections(this.workspaceId, call)) {
+      const documents = this.capabilities.count ? await backend.count?.(this.workspaceId, record, undefined, call) : undefined
+      if (!(await backend.deleteCollection(this.workspaceId, record.name, call))) continue
+      removed.collections++
+      if (documents === undefined) delete removed.documents
+      else if (removed.documents !== undefined) removed.documents += documents
     }
   }
 

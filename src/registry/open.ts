@@ -51,6 +51,8 @@ export interface Target<K extends Kind> {
   readonly loadClient: FactoryContext['loadClient']
 }
 
+type Named = Pick<Target<Kind>, 'kind' | 'name'>
+
 type Options = Record<string, unknown>
 
 /** Opens a store. Whatever goes wrong after the backend opened, the backend is closed again. */
@@ -66,7 +68,12 @@ export async function openStore<K extends Kind>(target: Target<K>, factory: AnyF
   }
 }
 
-function splitOptions(target: Target<Kind>, factory: AnyFactory, given: unknown): { own: Options; common: Options } {
+/** The backend's own part of the options, checked. */
+export function ownOptions(target: Named, factory: AnyFactory, given: unknown): object {
+  return splitOptions(target, factory, given).own
+}
+
+function splitOptions(target: Named, factory: AnyFactory, given: unknown): { own: Options; common: Options } {
   const what = `options of the ${target.kind} backend "${target.name}"`
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new TypeError(`${what} must be an object, not ${typeName(given)}`)
@@ -82,7 +89,7 @@ function splitOptions(target: Target<Kind>, factory: AnyFactory, given: unknown)
 }
 
 /** One check over both schemas, so that all problems are in one error. */
-function checkAll(target: Target<Kind>, factory: AnyFactory, what: string, given: Options): Options {
+function checkAll(target: Named, factory: AnyFactory, what: string, given: Options): Options {
   const common = STORE_SCHEMAS[target.kind]
   const claimed = Object.keys(factory.schema ?? {}).filter((name) => Object.hasOwn(common, name))
   if (claimed.length > 0)
@@ -137,7 +144,7 @@ function factoryFailure(target: Target<Kind>, error: unknown, secrets: readonly 
 }
 
 /** The error, saying which backend it is about and nothing secret. */
-function located(target: Target<Kind>, error: HoldfastError, secrets: readonly string[] = []): HoldfastError {
+function located(target: Named, error: HoldfastError, secrets: readonly string[] = []): HoldfastError {
   if (error.kind !== undefined && error.backend !== undefined && safeCause(error, secrets) === error) return error
   const { kind, name } = target
   const prefix = error.message.includes(`"${name}"`) ? '' : `${kind} backend "${name}": `

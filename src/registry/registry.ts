@@ -1,6 +1,6 @@
 /** A registry of one kind of store: names in, open stores out. */
 import { HoldfastError, isHoldfastError, KINDS, type Kind } from '../errors.ts'
-import type { BackendFactory, Catalogue, ClientPackage } from '../store/factory.ts'
+import type { BackendFactory, Catalogue, ClientPackage, StoreTables } from '../store/factory.ts'
 import { nearest, typeName } from '../store/text.ts'
 import type { BackendName, CreateOptions } from './backends.ts'
 import { declaredRange, installedVersion } from './client-search.ts'
@@ -124,6 +124,19 @@ export class StoreRegistry<K extends Kind> {
     return this.#attempt(registration, async () => registration.capabilities?.()) as Promise<
       Stores[K]['capabilities'] | undefined
     >
+  }
+
+  /**
+   * The tables that a backend would keep on an SQL engine with these options, without opening a store. Undefined where it keeps none: nothing
+   * in memory or in plain files, and for backends of packages, of which only their own tools know.
+   */
+  async tables(name: string, options: object = {}): Promise<StoreTables | undefined> {
+    const registration = this.#find(name)
+    const tables = await this.#attempt(registration, async () => registration.tables?.())
+    if (tables === undefined) return undefined
+    const { ownOptions } = await import('./open.ts')
+    const target = { kind: this.kind, name: registration.name }
+    return tables(ownOptions(target, await registration.load(), options) as never)
   }
 
   /**

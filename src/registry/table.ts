@@ -1,6 +1,6 @@
 /** Names and aliases that are certain: the built-in backends and those registered at run time. */
 import { HoldfastError, type Kind } from '../errors.ts'
-import type { AnyFactory, Catalogue, ClientPackage } from '../store/factory.ts'
+import type { AnyFactory, Catalogue, ClientPackage, StoreTables } from '../store/factory.ts'
 import { once } from './once.ts'
 
 /** Where a backend comes from. */
@@ -19,6 +19,8 @@ export interface Registration {
   load(): Promise<AnyFactory>
   /** What its file declares. Only built-in backends have it: nobody else's code runs before `create`. */
   capabilities?(): Promise<object | undefined>
+  /** What its file says of tables, for options that were checked. */
+  tables?(): Promise<((options: never) => StoreTables | undefined) | undefined>
 }
 
 export class NameTable {
@@ -96,6 +98,7 @@ function fromLine(name: string, { load, planned, client, schemes }: Catalogue[st
     schemes,
     load: async () => (await file()).create,
     capabilities: async () => (await file()).capabilities,
+    tables: async () => (await file()).tables,
   }
 }
 

@@ -92,4 +92,9 @@ export interface StateBackend extends BackendBase {
   commit(space: string, commit: StateCommit, call?: BackendCall): Promise<StateCommitResult>
   /** `limit` keys in bytewise order, fewer only where no more follow. A key that is there all the while is seen once over the pages. */
   scan(space: string, scan: StateScan, call?: BackendCall): Promise<string[]>
+  /**
+   * The spaces whose names begin with the prefix and that hold an entry, once each, paged like `scan`. A backend that would have to read
+   * everything for it leaves it out.
+   */
+  listSpaces?(scan: StateScan, call?: BackendCall): Promise<string[]>
 }

@@ -4,6 +4,7 @@
  */
 import {
   changes,
+  distinctValues,
   marks,
   padded,
   row,
@@ -106,14 +107,19 @@ class SqlState implements StateBackend {
   }
 
   async scan(space: string, scan: StateScan, call?: BackendCall): Promise<string[]> {
-    const { after, prefix, limit } = scan
-    const now = Date.now()
-    const exclusive = after !== undefined && compareBytes(after, prefix) >= 0
-    const end = successorOf(prefix)
-    const bounds = end === undefined ? [exclusive ? after : prefix] : [exclusive ? after : prefix, end]
+    const { exclusive, from, end } = rangeOf(scan)
+    const bounds = end === undefined ? [from] : [from, end]
     const sql = this.#sql.scan(exclusive, end !== undefined)
-    const rows = await this.#engine.select<{ key: string }>(sql, [space, ...bounds, now, limit], call)
+    const rows = await this.#engine.select<{ key: string }>(sql, [space, ...bounds, Date.now(), scan.limit], call)
     return rows.map(({ key }) => key)
+  }
+
+  async listSpaces(scan: StateScan, call?: BackendCall): Promise<string[]> {
+    const { exclusive, from, end } = rangeOf(scan)
+    const bounds = end === undefined ? [from] : [from, end, end]
+    const sql = this.#sql.spaces(exclusive, end !== undefined)
+    const rows = await this.#engine.select<{ value: string }>(sql, [...bounds, Date.now(), scan.limit], call)
+    return rows.map(({ value }) => value)
   }
 
   ping(call?: BackendCall): Promise<void> {
@@ -194,6 +200,8 @@ interface StateStatements {
   readonly purge: string
   /** space, lower bound, upper bound if there is one, now, limit */
   scan(exclusive: boolean, bounded: boolean): string
+  /** lower bound, upper bound twice if there is one, now, limit */
+  spaces(exclusive: boolean, bounded: boolean): string
 }
 
 export function stateStatements(dialect: SqlDialect, prefix: string): StateStatements {
@@ -212,7 +220,17 @@ export function stateStatements(dialect: SqlDialect, prefix: string): StateState
     purge: `DELETE FROM ${table} WHERE (space, key) IN (SELECT space, key FROM ${table} WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)`,
     scan: (exclusive, bounded) =>
       `SELECT key FROM ${table} WHERE space = ? AND key ${exclusive ? '>' : '>='} ?${bounded ? ' AND key < ?' : ''} AND ${live} ORDER BY key LIMIT ?`,
+    spaces: (exclusive, bounded) => {
+      const where = `EXISTS (SELECT 1 FROM ${table} WHERE space = found.value AND ${live})`
+      return distinctValues(table, 'space', { exclusive, bounded, where })
+    },
   }
+}
+
+/** Where a scan begins, and the text that it ends before, if there is one. */
+function rangeOf({ prefix, after }: StateScan): { exclusive: boolean; from: string; end: string | undefined } {
+  const exclusive = after !== undefined && compareBytes(after, prefix) >= 0
+  return { exclusive, from: exclusive ? after : prefix, end: successorOf(prefix) }
 }
 
 interface EntryRow {

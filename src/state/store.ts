@@ -8,18 +8,20 @@ import type {
   Page,
   StoreBase,
   StoreOptions,
+  WorkspaceQuery,
 } from '../store/contract.ts'
 import { checkWorkspace, StoreCore, type CallMode } from '../store/core.ts'
 import { decodeCursor, encodeCursor } from '../store/cursor.ts'
 import { jsonEquals, toJson } from '../store/json.ts'
 import { parseExactly } from '../store/parse.ts'
 import { checkId, checkInteger, checkText, invalid, MAX_ID_BYTES } from '../store/text.ts'
+import { CANNOT_LIST, checkWorkspaceQuery, VIEW_LISTS_NONE, workspacePage } from '../store/workspaces.ts'
 import { checkKeys, copyBytes, entriesToJson, ttlMsOf, ttlToMs, type Entries } from './arguments.ts'
 import type { ScanOptions, SetOptions, StateBackend, StateCapabilities, StateEntry, StateSet, StateValue } from './contract.ts'
 import { compileGlob } from './glob.ts'
 import { checkField, fieldOf, fieldsToSet, readHash, removeFields, withFields } from './hash.ts'
 import { SCAN_PAGE, StateSpace, type Change } from './space.ts'
-import { workspaceSpace } from './spaces.ts'
+import { workspacesOf, workspaceSpace } from './spaces.ts'
 import { readBytes, readJson } from './values.ts'
 
 export interface StateStoreOptions extends StoreOptions {
@@ -271,6 +273,18 @@ export class StateStore implements StoreBase {
   /** The same store for another tenant. Closing the view leaves this store open; closing this store closes its views. */
   workspace(id: string): StateStore {
     return new StateStore(this.core, { name: this.core.name, workspace: checkWorkspace(id) })
+  }
+
+  /** One page of the workspaces that hold a key, in bytewise order. On a view, and where the backend cannot list them: `UNSUPPORTED`. */
+  async listWorkspaces(query: WorkspaceQuery & CallOptions = {}): Promise<Page<string>> {
+    const { after, limit } = checkWorkspaceQuery(query)
+    return this.#run('listWorkspaces', 'read', query, async (call) => {
+      const { backend } = this.core
+      if (this.#isView) throw this.core.error('UNSUPPORTED', VIEW_LISTS_NONE)
+      if (backend.listSpaces === undefined) throw this.core.error('UNSUPPORTED', `${this.backend} ${CANNOT_LIST}`)
+      // One more than asked, so that a cursor is given only where it leads somewhere.
+      return workspacePage(await workspacesOf((scan) => backend.listSpaces!(scan, call), { after, limit: limit + 1 }), limit)
+    })
   }
 
   async ping(options?: CallOptions): Promise<void> {

@@ -45,6 +45,11 @@ export interface Limits {
 /** What all three backend contracts share. */
 export interface BackendBase {
   readonly limits?: Limits
+  /**
+   * Milliseconds within which a write whose signal aborted says that it never began, by rejecting with the signal's reason. The store waits
+   * that long before it says that nobody knows. Default: the backend says it at once, or not at all.
+   */
+  readonly abortAnswerMs?: number
   /** Resolves when the engine answers; rejects with `UNAVAILABLE` or `UNAUTHORIZED` when it does not. */
   ping(call?: BackendCall): Promise<void>
   /** Ends what this backend opened itself, never an injected client. Called once. */
@@ -54,6 +59,20 @@ export interface BackendBase {
    * Returns the names of the files it wrote. A backend whose engine has tools of its own for this leaves it out.
    */
   backup?(directory: string, call?: BackendCall): Promise<string[]>
+}
+
+/** Which workspaces a backend is asked for: `limit` names in bytewise order, fewer only where no more follow. */
+export interface WorkspaceRecordQuery {
+  /** Continue behind this name. */
+  readonly after?: string | undefined
+  readonly limit: number
+}
+
+/** Which workspaces a caller is given. */
+export interface WorkspaceQuery {
+  /** Names a page, 1–1,000, default 100. */
+  readonly limit?: number | undefined
+  readonly cursor?: string | undefined
 }
 
 /** Options of every store, whatever its backend. */
@@ -72,6 +91,11 @@ export interface StoreBase extends AsyncDisposable {
   /** Canonical name of the backend. */
   readonly backend: string
   readonly limits: Limits
+  /**
+   * One page of the workspaces in which this kind holds something, in bytewise order of their names. On a workspace view, and where the
+   * backend cannot list them: `UNSUPPORTED`.
+   */
+  listWorkspaces(query?: WorkspaceQuery & CallOptions): Promise<Page<string>>
   /** Resolves when the engine answers. */
   ping(options?: CallOptions): Promise<void>
   /** Closes the store; a second call does nothing. A workspace view closes only itself. */

@@ -15,18 +15,25 @@ import { checkInteger, checkText } from './text.ts'
  */
 export type CallMode = 'read' | 'idempotent' | 'write'
 
-/** Published on the channel `holdfast:call` after each store call. No arguments, no values, no secrets. */
-export interface CallEvent {
+/** Published on the channel `holdfast:call:start` before each store call. No arguments, no values, no secrets. */
+export interface CallStart {
   readonly kind: Kind
   readonly backend: string
   readonly method: string
+  /** A subscriber may set it: it then runs the call, say with a span as the active one, and gives back what that gives. */
+  around?: (<T>(call: () => T) => T) | undefined
+}
+
+/** Published on the channel `holdfast:call` after each store call: the same object, completed. */
+export interface CallEvent extends CallStart {
   readonly durationMs: number
   /** `ok`, or the code of the error. */
   readonly result: string
   readonly outcome?: Outcome | undefined
 }
 
-export const callChannel = channel('holdfast:call')
+const callStarts = channel('holdfast:call:start')
+const calls = channel('holdfast:call')
 
 const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
@@ -67,24 +74,36 @@ export class StoreCore<B extends BackendBase> {
   ): Promise<T> {
     if (this.#closing !== undefined) throw this.error('STORE_CLOSED', `${method}: the store is closed`, 'not-applied')
     const timeoutMs = checkTimeout(options?.timeoutMs) ?? this.#timeoutMs
+    const event = this.#announce(method)
+    const started = event === undefined ? 0 : performance.now()
     const signal = options?.signal
-    const started = callChannel.hasSubscribers ? performance.now() : 0
     try {
       const result =
-        signal === undefined && timeoutMs === undefined
-          ? await this.#attempts(mode, {}, work)
-          : await this.#withDeadline(method, mode, signal, timeoutMs, work)
-      if (callChannel.hasSubscribers) this.#publish(method, started, undefined)
+        event?.around === undefined
+          ? await this.#perform(method, mode, signal, timeoutMs, work)
+          : await event.around(() => this.#perform(method, mode, signal, timeoutMs, work))
+      if (event !== undefined) publishEnd(event, started, undefined)
       return result
     } catch (error) {
       const wrapped = this.#wrap(method, mode, error)
-      if (callChannel.hasSubscribers) this.#publish(method, started, wrapped)
+      if (event !== undefined) publishEnd(event, started, wrapped)
       throw wrapped
     }
   }
 
   error(code: HoldfastError['code'], message: string, outcome?: Outcome): HoldfastError {
     return new HoldfastError(code, message, { kind: this.kind, backend: this.name, outcome })
+  }
+
+  #perform<T>(
+    method: string,
+    mode: CallMode,
+    signal: AbortSignal | undefined,
+    timeoutMs: number | undefined,
+    work: (call: BackendCall) => Promise<T>,
+  ): Promise<T> {
+    if (signal === undefined && timeoutMs === undefined) return this.#attempts(mode, {}, work)
+    return this.#withDeadline(method, mode, signal, timeoutMs, work)
   }
 
   /** Tries, and tries again after an outage, for as long as the mode and the number of retries allow. */
@@ -115,10 +134,14 @@ export class StoreCore<B extends BackendBase> {
     const controller = new AbortController()
     let stop: (error: HoldfastError) => void = () => undefined
     const stopped = new Promise<never>((_, reject) => (stop = reject))
+    const graceMs = mode === 'read' ? undefined : this.backend.abortAnswerMs
+    let grace: NodeJS.Timeout | undefined
     const end = (code: 'ABORTED' | 'TIMEOUT', message: string): void => {
+      const giveUp = (): void => stop(this.error(code, message, mode === 'read' ? undefined : 'unknown'))
       // A backend that can prove that nothing happened rejects with the signal's reason at once, and so before `stop`.
       controller.abort(this.error(code, message, 'not-applied'))
-      setImmediate(() => stop(this.error(code, message, mode === 'read' ? undefined : 'unknown')))
+      if (graceMs === undefined) setImmediate(giveUp)
+      else grace = setTimeout(giveUp, graceMs)
     }
     const onAbort = (): void => end('ABORTED', `${method}: aborted by its signal`)
     const timer =
@@ -130,6 +153,7 @@ export class StoreCore<B extends BackendBase> {
       return await Promise.race([this.#attempts(mode, { signal: controller.signal }, work), stopped])
     } finally {
       clearTimeout(timer)
+      clearTimeout(grace)
       outer?.removeEventListener('abort', onAbort)
     }
   }
@@ -143,17 +167,22 @@ export class StoreCore<B extends BackendBase> {
     return new HoldfastError(code, message, { kind: this.kind, backend: this.name, outcome, cause: known ? known.cause : error })
   }
 
-  #publish(method: string, started: number, error: Error | undefined): void {
-    const event: CallEvent = {
-      kind: this.kind,
-      backend: this.name,
-      method,
-      durationMs: performance.now() - started,
-      result: error === undefined ? 'ok' : isHoldfastError(error) ? error.code : error.name,
-      outcome: isHoldfastError(error) ? error.outcome : undefined,
-    }
-    callChannel.publish(event)
+  /** Tells that a call begins, where anybody listens to calls. */
+  #announce(method: string): CallStart | undefined {
+    if (!calls.hasSubscribers && !callStarts.hasSubscribers) return undefined
+    const event: CallStart = { kind: this.kind, backend: this.name, method }
+    callStarts.publish(event)
+    return event
   }
+}
+
+function publishEnd(event: CallStart, started: number, error: HoldfastError | undefined): void {
+  const end: Omit<CallEvent, keyof CallStart> = {
+    durationMs: performance.now() - started,
+    result: error?.code ?? 'ok',
+    outcome: error?.outcome,
+  }
+  calls.publish(Object.assign(event, end))
 }
 
 function mayRepeat(error: unknown, mode: CallMode): error is HoldfastError {

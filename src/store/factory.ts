@@ -44,9 +44,25 @@ export interface ClientPackage {
   readonly range: string
 }
 
+/** The tables of one store on an SQL engine, seen without opening the store. */
+export interface StoreTables {
+  /** Where they are, with nothing secret in it. */
+  readonly place: string
+  /** The version that this Holdfast works with. */
+  readonly version: number
+  /** The version that is there, 0 where there are no tables yet; it creates nothing. */
+  found(): Promise<number>
+  /** The statements that lead from a version, default 0, to this one, and note it. From a newer one: `UNSUPPORTED`. */
+  sql(from?: number): string[]
+  /** Runs them, in one transaction and under a lock; where the tables are up to date, nothing. */
+  apply(): Promise<void>
+}
+
 /** What the file of a built-in backend exports. */
 export interface BackendModule<B = unknown> {
   readonly create: AnyFactory<B>
+  /** The tables of a store with these options, which are checked; undefined where it would keep none on disk. Left out by what has no tables. */
+  readonly tables?: (options: never) => StoreTables | undefined
   /** What its stores can do, known without opening one; left out where that depends on the engine that it meets. */
   readonly capabilities?: B extends { readonly capabilities: infer C } ? C : object
 }

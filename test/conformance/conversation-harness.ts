@@ -3,6 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { wireOutage, type Harness, type Wired } from '../../src/conformance/index.ts'
+import { create as createAsyncSqlite } from '../../src/conversation/backends/async_sqlite.ts'
+import { create as createJson } from '../../src/conversation/backends/json.ts'
 import { create as createMemory } from '../../src/conversation/backends/memory.ts'
 import { create as createSqlite } from '../../src/conversation/backends/sqlite.ts'
 import type { ConversationBackend } from '../../src/conversation/contract.ts'
@@ -45,14 +47,33 @@ function keptOpen(backend: ConversationBackend): ConversationBackend {
   })
 }
 
-/** A file in a folder of its own. Handles take turns in durability, because those of one kind share a connection. */
 export function sqliteHarness(): ConversationHarness {
-  return harnessOver('sqlite', {}, async () => {
+  return fileHarness('sqlite', createSqlite)
+}
+
+export function asyncSqliteHarness(): ConversationHarness {
+  return fileHarness('async_sqlite', createAsyncSqlite)
+}
+
+/** A folder of files. Each handle has a lock, a journal and a memory of its own, as in several processes. */
+export function jsonHarness(): ConversationHarness {
+  return harnessOver('json', {}, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'holdfast-conversation-'))
+    return {
+      connect: async () => createJson({ path: join(folder, 'conversations') }, context('json')),
+      remove: () => rm(folder, { recursive: true, force: true, maxRetries: 3 }),
+    }
+  })
+}
+
+/** A file in a folder of its own. Handles take turns in durability, because those of one kind share a connection. */
+function fileHarness(name: string, create: typeof createSqlite): ConversationHarness {
+  return harnessOver(name, {}, async () => {
     const folder = await mkdtemp(join(tmpdir(), 'holdfast-conversation-'))
     const path = join(folder, 'conversation.db')
     let handles = 0
     return {
-      connect: async () => createSqlite({ path, durability: handles++ % 2 === 0 ? 'full' : 'relaxed' }, context('sqlite')),
+      connect: async () => create({ path, durability: handles++ % 2 === 0 ? 'full' : 'relaxed' }, context(name)),
       remove: () => rm(folder, { recursive: true, force: true, maxRetries: 3 }),
     }
   })

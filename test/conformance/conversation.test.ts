@@ -10,10 +10,15 @@ import {
 } from '../../src/conformance/index.ts'
 import { replacing } from './broken/conversation-wrappers.ts'
 import { brokenConversations, type BrokenConversation } from './broken/conversation.ts'
-import { memoryHarness, sqliteHarness } from './conversation-harness.ts'
+import { asyncSqliteHarness, jsonHarness, memoryHarness, sqliteHarness } from './conversation-harness.ts'
 
 defineConformance({ describe, it }, { name: 'conversation on memory', cases: conversationCases, harness: memoryHarness() })
 defineConformance({ describe, it }, { name: 'conversation on sqlite', cases: conversationCases, harness: sqliteHarness() })
+defineConformance(
+  { describe, it },
+  { name: 'conversation on async_sqlite', cases: conversationCases, harness: asyncSqliteHarness() },
+)
+defineConformance({ describe, it }, { name: 'conversation on json', cases: conversationCases, harness: jsonHarness() })
 
 describe('the conversation cases', () => {
   it('have an id and a sentence each', () => {
@@ -29,6 +34,8 @@ describe('the conversation cases', () => {
 describe('the conversation model', () => {
   it('agrees with memory', () => conversationProperty(memoryHarness(), { runs: 200 }))
   it('agrees with sqlite', () => conversationProperty(sqliteHarness(), { runs: 200 }))
+  it('agrees with json', () => conversationProperty(jsonHarness(), { runs: 200 }))
+  it('agrees with async_sqlite', () => conversationProperty(asyncSqliteHarness(), { runs: 100 }))
 
   for (const name of [
     'a patch drops the fields that it does not name',

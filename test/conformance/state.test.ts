@@ -10,6 +10,7 @@ import { formatReport } from '../../src/conformance/report.ts'
 import { defineConformance, runConformance, wireOutage, type ConformanceReport, type Wired } from '../../src/conformance/run.ts'
 import { stateCases } from '../../src/conformance/state.ts'
 import { HoldfastError } from '../../src/errors.ts'
+import { create as createFile } from '../../src/state/backends/file.ts'
 import { create as createMemory } from '../../src/state/backends/memory.ts'
 import { create as createSqlite } from '../../src/state/backends/sqlite.ts'
 import type { StateBackend } from '../../src/state/contract.ts'
@@ -63,6 +64,16 @@ function sqlite(): Harness<StateStore> {
   )
 }
 
+/** Each handle has a lock, a journal and a memory of its own, as in several processes. */
+function file(): Harness<StateStore> {
+  return harnessOver(
+    'file',
+    () => mkdtemp(join(tmpdir(), 'holdfast-state-')),
+    (folder) => createFile({ path: join(folder, 'state') }, context('file')),
+    (folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 }),
+  )
+}
+
 /** In memory, but outliving its handles, as a server would. */
 function memory(breaks?: Break, retries?: number): Harness<StateStore> {
   return harnessOver(
@@ -82,6 +93,7 @@ function run(breaks: Break): Promise<ConformanceReport> {
 
 defineConformance({ describe, it }, { name: 'state on memory', cases: stateCases, harness: memory() })
 defineConformance({ describe, it }, { name: 'state on sqlite', cases: stateCases, harness: sqlite() })
+defineConformance({ describe, it }, { name: 'state on file', cases: stateCases, harness: file() })
 
 describe('the state suite', () => {
   it('has one sentence and one id a case', () => {
@@ -110,6 +122,7 @@ describe('the state suite', () => {
 
 describe('the state model', () => {
   it('agrees with memory', () => stateProperty(memory(), { runs: 200 }))
+  it('agrees with file', () => stateProperty(file(), { runs: 200 }))
   it('agrees with sqlite', () => stateProperty(sqlite(), { runs: 200 }))
 
   for (const name of [

@@ -1,16 +1,14 @@
 /** `holdfast sessions …`: the conversations that are stored, seen from outside. */
-import { existsSync } from 'node:fs'
 import {
   HoldfastError,
   openStore,
   type ConversationStore,
   type Message,
   type ResolvedSettings,
-  type ResolvedStore,
   type Session,
 } from '../../index.ts'
 import { complain, EXIT, UsageError } from '../failure.ts'
-import { describeStore, settingsOf, type GlobalOptions } from '../globals.ts'
+import { asStored, describeStore, settingsOf, type GlobalOptions } from '../globals.ts'
 import { clip, out, plural, printable, printableLines, printJson, styled, table } from '../terminal.ts'
 import { existing, exportSessions } from './export.ts'
 import { importSessions, type ImportResult, type Problem } from './import.ts'
@@ -23,25 +21,15 @@ async function withStore(options: GlobalOptions, work: Work): Promise<number> {
   return run(await settingsOf(options), work)
 }
 
-/** The same for what needs sessions that are there already: who looks into an empty folder leaves it empty. */
-async function withStored(options: GlobalOptions, work: Work): Promise<number> {
+/** The same for what needs sessions that are there already. */
+export async function withStored(options: GlobalOptions, work: Work): Promise<number> {
   const settings = await settingsOf(options)
-  const { stores } = settings
-  if (!isMissing(stores.conversation)) return run(settings, work)
-  const nothing = { ...stores.conversation, setting: 'memory' }
-  return run(settings, work, { ...settings, stores: { ...stores, conversation: nothing } })
+  return run(settings, work, asStored(settings))
 }
 
 async function run(settings: ResolvedSettings, work: Work, opened = settings): Promise<number> {
   await using store = await openStore('conversation', opened)
   return (await work(store, settings)) ?? EXIT.ok
-}
-
-/** The default file, and it is not there. Of other settings only their backends know. */
-function isMissing({ setting, source }: ResolvedStore): boolean {
-  return (
-    source === 'default' && typeof setting === 'object' && typeof setting['path'] === 'string' && !existsSync(setting['path'])
-  )
 }
 
 export interface ListOptions extends GlobalOptions {

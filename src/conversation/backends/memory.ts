@@ -1,4 +1,5 @@
 /** Conversations in memory: nothing outlives the process. The model that every other backend is compared with. */
+import type { WorkspaceRecordQuery } from '../../store/contract.ts'
 import { defineBackend } from '../../store/factory.ts'
 import { compareBytes } from '../../store/text.ts'
 import type {
@@ -161,6 +162,14 @@ class MemoryConversation implements ConversationBackend {
         messages.filter((message) => matchesTerms(message, terms)).map((message) => ({ sessionId: session.id, message })),
       )
       .toSorted(newestFirst)
+      .slice(0, limit)
+  }
+
+  async listWorkspaces({ after, limit }: WorkspaceRecordQuery): Promise<string[]> {
+    return [...this.#workspaces]
+      .filter(([name, sessions]) => sessions.size > 0 && (after === undefined || compareBytes(name, after) > 0))
+      .map(([name]) => name)
+      .toSorted(compareBytes)
       .slice(0, limit)
   }
 

@@ -1,4 +1,5 @@
 /** Knowledge in this process's memory: for tests, and for what may be lost with the process. */
+import type { WorkspaceRecordQuery } from '../../store/contract.ts'
 import { defineBackend } from '../../store/factory.ts'
 import { compareBytes } from '../../store/text.ts'
 import type {
@@ -127,6 +128,14 @@ class MemoryKnowledge implements KnowledgeBackend {
     const { scan } = this.#entry(workspace, collection)
     const best = await scan.search(query.embedding, query.limit, query.filter)
     return best.map(({ score, value }) => ({ ...copyOf(value, query.withEmbeddings), score }))
+  }
+
+  async listWorkspaces({ after, limit }: WorkspaceRecordQuery): Promise<string[]> {
+    return [...this.#workspaces]
+      .filter(([name, collections]) => collections.size > 0 && (after === undefined || compareBytes(name, after) > 0))
+      .map(([name]) => name)
+      .toSorted(compareBytes)
+      .slice(0, limit)
   }
 
   async ping(): Promise<void> {}

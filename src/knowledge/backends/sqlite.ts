@@ -1,9 +1,9 @@
 /** Knowledge in an SQLite file, by Node's own `node:sqlite`: the default. Searches are exact scans of an index in memory. */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Script } from '../../engines/sql.ts'
-import { openSqliteBackend, SQLITE_OPTIONS, type OpenedSqlite, type SqliteOptions } from '../../engines/sqlite-options.ts'
+import { openSqliteBackend, SQLITE_OPTIONS, sqliteTables, type OpenedSqlite, type SqliteOptions } from '../../engines/sqlite-options.ts'
 import type { SqliteEngine } from '../../engines/sqlite.ts'
-import type { BackendCall } from '../../store/contract.ts'
+import type { BackendCall, WorkspaceRecordQuery } from '../../store/contract.ts'
 import { defineBackend } from '../../store/factory.ts'
 import { compareBytes } from '../../store/text.ts'
 import { fromBlob } from '../blob.ts'
@@ -46,6 +46,8 @@ export const capabilities: KnowledgeCapabilities = {
 
 /** SQLite takes rows of 1,000,000,000 bytes; long before that, one document would hold up the event loop for seconds. */
 const LIMITS = { contentBytes: 100_000_000, jsonBytes: 100_000_000, dimension: 65_536 } as const
+
+export const tables = sqliteTables('knowledge', knowledgeSchema)
 
 export const create = defineBackend<SqliteKnowledgeOptions, KnowledgeBackend>(
   SQLITE_OPTIONS,
@@ -177,6 +179,12 @@ class SqliteKnowledge implements KnowledgeBackend {
       if (hits !== undefined) return hits
       call?.signal?.throwIfAborted()
     }
+  }
+
+  async listWorkspaces({ after, limit }: WorkspaceRecordQuery, call?: BackendCall): Promise<string[]> {
+    const sql = this.#sql.listWorkspaces(after !== undefined)
+    const found = await this.#engine.select<{ value: string }>(sql, [after ?? '', limit], call)
+    return found.map(({ value }) => value)
   }
 
   ping(call?: BackendCall): Promise<void> {

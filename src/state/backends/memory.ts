@@ -90,6 +90,16 @@ class MemoryState implements StateBackend {
     return keys
   }
 
+  async listSpaces({ prefix, after, limit }: StateScan): Promise<string[]> {
+    const now = Date.now()
+    return [...this.#spaces]
+      .filter(([name]) => name.startsWith(prefix) && (after === undefined || compareBytes(name, after) > 0))
+      .filter(([, { entries }]) => entries.values().some(({ expiresAt }) => expiresAt > now))
+      .map(([name]) => name)
+      .toSorted(compareBytes)
+      .slice(0, limit)
+  }
+
   async ping(): Promise<void> {}
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 /** State in an SQLite file, by Node's own `node:sqlite`: the default. */
-import { MAX_SQLITE_VALUE_BYTES, openSqliteBackend, SQLITE_OPTIONS, type SqliteOptions } from '../../engines/sqlite-options.ts'
+import { MAX_SQLITE_VALUE_BYTES, openSqliteBackend, SQLITE_OPTIONS, sqliteTables, type SqliteOptions } from '../../engines/sqlite-options.ts'
 import { defineBackend } from '../../store/factory.ts'
 import type { StateBackend, StateCapabilities } from '../contract.ts'
 import { createSqlState, stateSchema } from '../sql.ts'
@@ -9,6 +9,8 @@ export type SqliteStateOptions = SqliteOptions
 export const capabilities: StateCapabilities = { bytes: 'native', commitKeys: Infinity }
 
 const LIMITS = { valueBytes: MAX_SQLITE_VALUE_BYTES }
+
+export const tables = sqliteTables('state', stateSchema)
 
 export const create = defineBackend<SqliteStateOptions, StateBackend>(SQLITE_OPTIONS, async (options) => {
   const { engine, prefix, backup } = await openSqliteBackend('state', options, stateSchema)

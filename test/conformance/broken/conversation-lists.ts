@@ -3,7 +3,30 @@ import type { MessageRecord, SessionRecord } from '../../../src/conversation/con
 import type { JsonObject, JsonValue } from '../../../src/store/contract.ts'
 import { type BrokenConversation, replacing, listing, everySession, searching } from './conversation-wrappers.ts'
 
+/** Breaks what a backend says of its workspaces. */
+function workspaces(change: (found: string[], after: string | undefined) => string[]): NonNullable<BrokenConversation['breaks']> {
+  return (b) =>
+    replacing(b, {
+      listWorkspaces: async (query) => change(await b.listWorkspaces!(query), query.after).slice(0, query.limit),
+    })
+}
+
 export const brokenLists: BrokenConversation[] = [
+  {
+    name: 'workspaces are ordered as a locale would',
+    caughtBy: 'conversation/workspaces/list',
+    breaks: workspaces((found) => found.toSorted((x, y) => x.localeCompare(y))),
+  },
+  {
+    name: 'a workspace is listed for each of its sessions',
+    caughtBy: 'conversation/workspaces/list',
+    breaks: workspaces((found) => found.flatMap((name) => [name, name])),
+  },
+  {
+    name: 'a page of workspaces begins where the one before ended',
+    caughtBy: 'conversation/workspaces/pages',
+    breaks: workspaces((found, after) => (after === undefined ? found : [after, ...found])),
+  },
   {
     name: 'ties come in any order',
     caughtBy: 'conversation/list/ties',

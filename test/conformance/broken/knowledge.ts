@@ -321,6 +321,12 @@ const sharing: readonly BrokenKnowledge[] = [
       },
     }
   }),
+  broken('the default workspace is not listed', 'knowledge/workspaces/list', (inner) => ({
+    listWorkspaces: async (query, call) => (await inner.listWorkspaces!(query, call)).filter((name) => name !== ''),
+  })),
+  broken('workspaces are listed on one page only', 'knowledge/workspaces/pages', (inner) => ({
+    listWorkspaces: async (query, call) => (query.after === undefined ? inner.listWorkspaces!(query, call) : []),
+  })),
   broken('an outage reads as empty', 'knowledge/common/outage/reads', (inner) => ({
     search: async (...args) => inner.search(...args).catch(() => []),
     count: async (...args) => inner.count!(...args).catch(() => 0),

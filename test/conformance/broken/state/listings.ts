@@ -39,7 +39,43 @@ export const brokenListings: readonly BrokenState[] = [
     'state/listing/default-limit',
     patchScan((scan) => ({ ...scan, limit: Math.min(scan.limit, 100) })),
   ),
+  broken(
+    'spaces in the order of UTF-16 units',
+    'state/workspaces/list',
+    patchSpaces((spaces) => spaces.toSorted(byUnits)),
+  ),
+  broken(
+    'a space is listed for each of its keys',
+    'state/workspaces/list',
+    patchSpaces((spaces) => spaces.flatMap((space) => [space, space])),
+  ),
+  broken('the default workspace is forgotten', 'state/workspaces/list', (backend) =>
+    over(backend, { listSpaces: async (scan) => (scan.prefix === '' ? [] : backend.listSpaces!(scan)) }),
+  ),
+  broken('spaces are listed on one page only', 'state/workspaces/pages', (backend) =>
+    over(backend, { listSpaces: async (scan) => (scan.after === undefined ? backend.listSpaces!(scan) : []) }),
+  ),
+  broken('spaces that were used once are listed for ever', 'state/workspaces/emptied', rememberedSpaces),
 ]
+
+function patchSpaces(change: (spaces: string[]) => string[]): Break {
+  return (backend) => over(backend, { listSpaces: async (scan) => change(await backend.listSpaces!(scan)).slice(0, scan.limit) })
+}
+
+function rememberedSpaces(backend: StateBackend): StateBackend {
+  const seen = new Set<string>()
+  return over(backend, {
+    commit: (space, commit, call) => {
+      seen.add(space)
+      return backend.commit(space, commit, call)
+    },
+    listSpaces: async ({ prefix, after = '', limit }) =>
+      [...seen]
+        .filter((space) => space.startsWith(prefix) && (prefix === '' || compareBytes(space, after) > 0))
+        .toSorted(compareBytes)
+        .slice(0, limit),
+  })
+}
 
 /** A scan that sorts the keys chosen from all of the space, and pages by comparing with the last one. */
 function scanning(choose: (all: string[], scan: StateScan) => string[], compare = compareBytes): Break {

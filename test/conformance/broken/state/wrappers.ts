@@ -22,6 +22,7 @@ export function over(backend: StateBackend, changed: Partial<StateBackend>): Sta
     get: (space, keys, call) => backend.get(space, keys, call),
     commit: (space, commit, call) => backend.commit(space, commit, call),
     scan: (space, scan, call) => backend.scan(space, scan, call),
+    ...(backend.listSpaces && { listSpaces: (scan, call) => backend.listSpaces!(scan, call) }),
     ping: (call) => backend.ping(call),
     close: () => backend.close(),
     ...changed,

@@ -1,0 +1,61 @@
+/** `holdfast workspaces …`: the tenants of all three stores. */
+import { openPersistence, openStore, type Persistence } from '../../index.ts'
+import { EXIT, UsageError } from '../failure.ts'
+import { asStored, settingsOf, type GlobalOptions } from '../globals.ts'
+import { out, plural, printable, printJson } from '../terminal.ts'
+
+interface WorkspaceOptions extends GlobalOptions {
+  readonly json?: boolean
+}
+
+/** Works on what is stored already, and makes no files. */
+async function withStored(options: GlobalOptions, work: (db: Persistence) => Promise<void>): Promise<number> {
+  const settings = asStored(await settingsOf(options))
+  await using conversation = await openStore('conversation', settings)
+  await using knowledge = await openStore('knowledge', settings)
+  await using state = await openStore('state', settings)
+  await using db = await openPersistence({ conversation, knowledge, state, config: false })
+  await work(db)
+  return EXIT.ok
+}
+
+export function list(options: WorkspaceOptions): Promise<number> {
+  return withStored(options, async (db) => {
+    const items: string[] = []
+    for await (const names of pages(db)) {
+      if (options.json === true) items.push(...names)
+      else out(names.map((name) => `${shown(name)}\n`).join(''))
+    }
+    if (options.json === true) printJson({ items })
+  })
+}
+
+async function* pages(db: Persistence): AsyncGenerator<readonly string[], void> {
+  let cursor: string | undefined
+  do {
+    const page = await db.listWorkspaces({ limit: 1_000, cursor })
+    yield page.items
+    cursor = page.cursor
+  } while (cursor !== undefined)
+}
+
+export function remove(id: string, options: WorkspaceOptions & { readonly yes?: boolean }): Promise<number> {
+  if (options.yes !== true) throw new UsageError(`this deletes everything in the workspace ${shown(id)}; give --yes to do it`)
+  return withStored(options, async (db) => {
+    const { documents, ...removed } = await db.deleteWorkspace(id)
+    if (options.json === true) return printJson({ ...removed, documents: documents ?? null })
+    const { sessions, messages, collections, keys } = removed
+    const counts = [
+      plural(sessions, 'session'),
+      plural(messages, 'message'),
+      plural(collections, 'collection'),
+      documents === undefined ? 'documents without a count' : plural(documents, 'document'),
+      plural(keys, 'key'),
+    ]
+    out(`deleted ${shown(id)}: ${counts.join(', ')}\n`)
+  })
+}
+
+function shown(name: string): string {
+  return name === '' ? '(unnamed)' : printable(name)
+}

@@ -1,0 +1,35 @@
+/** Listings of workspaces: their arguments, their pages, and how the listings of several stores become one. */
+import type { Page, WorkspaceQuery, WorkspaceRecordQuery } from './contract.ts'
+import { decodeCursor, encodeCursor } from './cursor.ts'
+import { checkInteger, checkText, compareBytes } from './text.ts'
+
+/** The same for every kind of store, so that one cursor serves them all. */
+const CURSOR_TAG = 'workspaces'
+
+/** What errors say of stores that list none. */
+export const VIEW_LISTS_NONE = 'a workspace view knows no other workspaces; ask the store that it is a view of'
+export const CANNOT_LIST = 'cannot list its workspaces; keep their names yourself'
+
+export function checkWorkspaceQuery({ limit, cursor }: WorkspaceQuery): WorkspaceRecordQuery {
+  const after = cursor === undefined ? undefined : decodeCursor(CURSOR_TAG, cursor, ['string'])[0]
+  if (after !== undefined) checkText(after, 'cursor')
+  return { after, limit: checkInteger(limit, 'limit', { min: 1, max: 1_000 }, 100) }
+}
+
+/** The first `limit` of the names found, with a cursor where more follow. */
+export function workspacePage(found: readonly string[], limit: number, more = found.length > limit): Page<string> {
+  const items = found.slice(0, limit)
+  return more ? { items, cursor: encodeCursor(CURSOR_TAG, [items.at(-1)!]) } : { items }
+}
+
+/** One page of the workspaces of several stores. */
+export async function mergedWorkspaces(
+  list: (query: WorkspaceQuery) => Promise<readonly Page<string>[]>,
+  query: WorkspaceQuery,
+): Promise<Page<string>> {
+  const { limit } = checkWorkspaceQuery(query)
+  const pages = await list(query)
+  const names = [...new Set(pages.flatMap(({ items }) => items))].toSorted(compareBytes)
+  // Each page holds its store's first names behind the cursor, so the first of all are among them.
+  return workspacePage(names, limit, names.length > limit || pages.some(({ cursor }) => cursor !== undefined))
+}
