@@ -2,7 +2,9 @@
 import { asyncSqlite } from './async-sqlite.ts'
 import { coldStart } from './cold-start.ts'
 import { embedded } from './embedded.ts'
+import { pluginStorage } from './plugin-storage.ts'
 
 console.log(`${coldStart()}\n`)
 console.log(`${await embedded()}\n`)
-console.log(await asyncSqlite())
+console.log(`${await asyncSqlite()}\n`)
+console.log(await pluginStorage())

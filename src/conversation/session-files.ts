@@ -22,12 +22,11 @@ const MIN_GARBAGE = 64 * 1024
 /** A session that is about to be changed. */
 export interface Opened extends Listed {
   readonly workspace: string
-  readonly file: string
   readonly transcript: Transcript
 }
 
 export class SessionFiles implements FolderObserver {
-  /** Absolute path of the folder, for messages. */
+  /** Of the folder, for messages. */
   readonly #path: string
   /** Undefined where it is to be read. */
   #listing: Listing | undefined
@@ -35,6 +34,96 @@ export class SessionFiles implements FolderObserver {
 
   constructor(path: string) {
     this.#path = path
+  }
+
+  /** Makes the index and the files agree, whoever changed them, and repairs what a crash has torn. */
+  reconcile(files: FolderChanges): void {
+    const { listing, changed, torn } = this.#reconciled(files, readIndex(files))
+    this.#listing = listing
+    if (changed) files.put(INDEX, listing.write())
+    for (const { workspace, session } of torn) this.open(files, workspace, session.id)
+  }
+
+  get(files: FolderView, workspace: string, id: string): Listed | undefined {
+    return this.#index(files).get(workspace, id)
+  }
+
+  /** Sessions of a workspace, in no order. */
+  list(files: FolderView, workspace: string): readonly Listed[] {
+    return this.#index(files).of(workspace)
+  }
+
+  /** The messages of a session that is listed, kept in memory. */
+  transcript(files: FolderView, workspace: string, id: string): Transcript {
+    const file = fileOf(workspace, id)
+    const known = this.#transcripts.get(file)
+    if (known !== undefined && known.size + known.torn === files.size(file)) return known
+    const { transcript } = this.#read(files, file)
+    this.#transcripts.set(file, transcript)
+    return transcript
+  }
+
+  /** The same, but what is not in memory yet is not kept there: for those who read everything once. */
+  peek(files: FolderView, workspace: string, id: string): Transcript {
+    const file = fileOf(workspace, id)
+    return this.#transcripts.get(file) ?? this.#read(files, file).transcript
+  }
+
+  /** A session for a change: what a crash has left of a line is cut off first. */
+  open(files: FolderChanges, workspace: string, id: string): Opened | undefined {
+    const listed = this.get(files, workspace, id)
+    if (listed === undefined) return undefined
+    const transcript = this.transcript(files, workspace, id)
+    if (transcript.torn === 0) return { ...listed, workspace, transcript }
+    this.rewrite(files, workspace, listed.session, transcript.messages)
+    return this.open(files, workspace, id)
+  }
+
+  /** Writes a new session's file; one that is there already, listed or not: `CONFLICT`. */
+  insert(files: FolderChanges, workspace: string, session: SessionRecord, messages: readonly MessageRecord[]): void {
+    // One that somebody put there by other means is found by the next that opens the folder.
+    const isTaken =
+      this.get(files, workspace, session.id) !== undefined || files.size(fileOf(workspace, session.id)) !== undefined
+    if (isTaken) throw sessionTaken(session.id)
+    this.rewrite(files, workspace, session, messages)
+  }
+
+  /** Adds a line to a session's file; `session` is its record afterwards. */
+  append(files: FolderChanges, { workspace, transcript, ...listed }: Opened, line: TranscriptLine, session: SessionRecord): void {
+    const bytes = toLine(line)
+    files.append(fileOf(workspace, session.id), bytes)
+    transcript.apply(line, bytes.length)
+    const { size, messages } = transcript
+    // About as much as it says anew is now said twice.
+    const garbage = listed.garbage + ('messages' in line ? 0 : bytes.length)
+    if (garbage > MIN_GARBAGE && garbage * 2 > size) this.rewrite(files, workspace, session, messages)
+    else this.#list(files, workspace, session.id, { session, count: messages.length, size, garbage })
+  }
+
+  /** Writes a session's file anew. */
+  rewrite(files: FolderChanges, workspace: string, session: SessionRecord, messages: readonly MessageRecord[]): void {
+    const file = fileOf(workspace, session.id)
+    const bytes = writeTranscript(workspace, session, messages)
+    files.put(file, bytes)
+    this.#transcripts.set(file, new Transcript([...messages], bytes.length))
+    this.#list(files, workspace, session.id, { session, count: messages.length, size: bytes.length, garbage: 0 })
+  }
+
+  remove(files: FolderChanges, workspace: string, id: string): void {
+    const file = fileOf(workspace, id)
+    files.remove(file)
+    this.#transcripts.delete(file)
+    this.#list(files, workspace, id, undefined)
+  }
+
+  /** The index tells of sessions that are gone. */
+  get hasRemoved(): boolean {
+    return this.#listing?.hasRemoved === true
+  }
+
+  /** Writes the index without them. */
+  forget(files: FolderChanges): void {
+    files.put(INDEX, this.#index(files).write())
   }
 
   changed(change: FileChange): void {
@@ -55,12 +144,29 @@ export class SessionFiles implements FolderObserver {
     this.#transcripts.clear()
   }
 
-  /** Makes the index and the files agree, whoever changed them, and repairs what a crash has torn. */
-  reconcile(files: FolderChanges): void {
-    const { listing, changed, torn } = this.#reconciled(files, readIndex(files))
-    this.#listing = listing
-    if (changed) files.put(INDEX, listing.write())
-    for (const { workspace, session } of torn) this.open(files, workspace, session.id)
+  #list(files: FolderChanges, workspace: string, id: string, listed: Listed | undefined): void {
+    const listing = this.#index(files)
+    const line = listing.set(workspace, id, listed)
+    if (listing.isBloated || files.size(INDEX) === undefined) files.put(INDEX, listing.write())
+    else files.append(INDEX, line)
+  }
+
+  #index(files: FolderView): Listing {
+    return (this.#listing ??= readIndex(files) ?? this.#reconciled(files, undefined).listing)
+  }
+
+  #read(files: FolderView, file: string): ReadTranscript {
+    const bytes = files.read(file)
+    const path = join(this.#path, file)
+    if (bytes === undefined) throw new HoldfastError('CORRUPT', `${path} is missing; restore it from a backup`)
+    const read = readTranscript(bytes, path)
+    if (fileOf(read.workspace, read.session.id) !== file) {
+      throw new HoldfastError('CORRUPT', `${path} is the file of another session, under a name that is not its own`)
+    }
+    if (read.transcript.torn > 0) {
+      warn(`${path}: the last line was cut short; its ${read.transcript.torn} bytes were left out`, 'HOLDFAST_TORN_LINE')
+    }
+    return read
   }
 
   /** The index as the files say. Those that have the size that it knows are not read. */
@@ -95,83 +201,6 @@ export class SessionFiles implements FolderObserver {
       warn(error.message, 'HOLDFAST_UNREADABLE_FILE')
       return undefined
     }
-  }
-  insert(files: FolderChanges, workspace: string, session: SessionRecord, messages: readonly MessageRecord[]): void {
-    if (this.index(files).get(workspace, session.id) !== undefined) throw sessionTaken(session.id)
-    const file = fileOf(workspace, session.id)
-    // Somebody has put it there by other means; it is found by the next that opens the folder.
-    if (files.size(file) !== undefined) throw sessionTaken(session.id)
-    this.rewrite(files, workspace, session, messages)
-  }
-
-  /** Writes a session's file anew. */
-  rewrite(files: FolderChanges, workspace: string, session: SessionRecord, messages: readonly MessageRecord[]): void {
-    const file = fileOf(workspace, session.id)
-    const bytes = writeTranscript(workspace, session, messages)
-    files.put(file, bytes)
-    this.#transcripts.set(file, new Transcript([...messages], bytes.length))
-    this.#list(files, workspace, session.id, { session, count: messages.length, size: bytes.length, garbage: 0 })
-  }
-
-  /** Adds a line to a session's file; `session` is its record afterwards. */
-  append(
-    files: FolderChanges,
-    { workspace, file, transcript, ...listed }: Opened,
-    line: TranscriptLine,
-    session: SessionRecord,
-  ): void {
-    const bytes = toLine(line)
-    files.append(file, bytes)
-    transcript.apply(line, bytes.length)
-    const { size, messages } = transcript
-    // About as much as it says anew is now said twice.
-    const garbage = listed.garbage + ('messages' in line ? 0 : bytes.length)
-    if (garbage > MIN_GARBAGE && garbage * 2 > size) this.rewrite(files, workspace, session, messages)
-    else this.#list(files, workspace, session.id, { session, count: messages.length, size, garbage })
-  }
-
-  #list(files: FolderChanges, workspace: string, id: string, listed: Listed | undefined): void {
-    const listing = this.index(files)
-    const line = listing.set(workspace, id, listed)
-    if (listing.isBloated || files.size(INDEX) === undefined) files.put(INDEX, listing.write())
-    else files.append(INDEX, line)
-  }
-
-  index(files: FolderView): Listing {
-    return (this.#listing ??= readIndex(files) ?? this.#reconciled(files, undefined).listing)
-  }
-
-  /** A session for a change: what a crash has left of a line is cut off first. */
-  open(files: FolderChanges, workspace: string, id: string): Opened | undefined {
-    const listed = this.index(files).get(workspace, id)
-    if (listed === undefined) return undefined
-    const file = fileOf(workspace, id)
-    const transcript = this.transcript(files, file)
-    if (transcript.torn === 0) return { ...listed, workspace, file, transcript }
-    this.rewrite(files, workspace, listed.session, transcript.messages)
-    return this.open(files, workspace, id)
-  }
-
-  transcript(files: FolderView, file: string): Transcript {
-    const known = this.#transcripts.get(file)
-    if (known !== undefined && known.size + known.torn === files.size(file)) return known
-    const { transcript } = this.#read(files, file)
-    this.#transcripts.set(file, transcript)
-    return transcript
-  }
-
-  #read(files: FolderView, file: string): ReadTranscript {
-    const bytes = files.read(file)
-    const path = join(this.#folder.path, file)
-    if (bytes === undefined) throw new HoldfastError('CORRUPT', `${path} is missing; restore it from a backup`)
-    const read = readTranscript(bytes, path)
-    if (fileOf(read.workspace, read.session.id) !== file) {
-      throw new HoldfastError('CORRUPT', `${path} is the file of another session, under a name that is not its own`)
-    }
-    if (read.transcript.torn > 0) {
-      warn(`${path}: the last line was cut short; its ${read.transcript.torn} bytes were left out`, 'HOLDFAST_TORN_LINE')
-    }
-    return read
   }
 }
 

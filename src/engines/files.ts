@@ -91,7 +91,7 @@ export class Folder {
     this.#lockTimeoutMs = lockTimeoutMs
     this.#lock = new FileLock(join(path, LOCK_NAME))
     try {
-      this.#journal = new Journal(path, durability === 'full')
+      this.#journal = new Journal(path, durability === 'full' && !isTemporary)
     } catch (error) {
       this.#lock.close()
       throw error

@@ -21,6 +21,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { HoldfastError } from '../errors.ts'
 import { applyChange, decodeFrames, encodeFrame, writeFully, type FileChange } from './file-changes.ts'
+import { translateFileError } from './file-errors.ts'
 import { syncFile, syncFolder, syncFolderNow } from './file-sync.ts'
 
 /** What a folder's user keeps in memory of it, and how it hears that it is out of date. */
@@ -170,7 +171,7 @@ export class Journal {
       writeFully(this.#fd, frame, at)
     } catch (error) {
       ftruncateSync(this.#fd, at)
-      throw error
+      throw translateFileError(error, this.#root)
     }
     if (this.#durable) await syncData(this.#fd)
   }

@@ -1,5 +1,12 @@
 /** The knowledge contract: what callers of a store see, and what a backend implements. */
-import type { BackendBase, BackendCall, JsonObject, JsonObjectInput, StoreOptions, WorkspaceRecordQuery } from '../store/contract.ts'
+import type {
+  BackendBase,
+  BackendCall,
+  JsonObject,
+  JsonObjectInput,
+  StoreOptions,
+  WorkspaceRecordQuery,
+} from '../store/contract.ts'
 import type { FilterNode } from './filter.ts'
 
 // ── What callers see ────────────────────────────────────────────────────────────────────────────────────────────────

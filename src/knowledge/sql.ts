@@ -4,7 +4,16 @@
  * Every document carries the number of its last change, counted in its collection, and a deleted one leaves a tombstone with such a
  * number. So whoever has seen all changes up to one number asks for those behind it and misses nothing, whichever process made them.
  */
-import { changes, distinctValues, row, rows, type Script, type SqlDialect, type SqlSchema, type SqlValue } from '../engines/sql.ts'
+import {
+  changes,
+  distinctValues,
+  row,
+  rows,
+  type Script,
+  type SqlDialect,
+  type SqlSchema,
+  type SqlValue,
+} from '../engines/sql.ts'
 import { parseJsonObject } from '../store/json.ts'
 import type { CollectionRecord, Distance, DocumentRecord, FieldType, ListRecordQuery } from './contract.ts'
 import { checkNotRecreated, checkSameSettings, collectionMissing, documentTaken } from './faults.ts'

@@ -3,18 +3,9 @@
  * much that later lines replace, write the file anew.
  */
 import { join } from 'node:path'
-import { emitWarning } from 'node:process'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { filesOptions, folderLocation, type FilesOptions } from '../../engines/files-options.ts'
-import {
-  fileName,
-  Folder,
-  type FileChange,
-  type FolderChanges,
-  type FolderObserver,
-  type FolderView,
-} from '../../engines/files.ts'
-import { HoldfastError, isHoldfastError } from '../../errors.ts'
+import { Folder, type FolderView } from '../../engines/files.ts'
 import type { BackendCall } from '../../store/contract.ts'
 import { defineBackend } from '../../store/factory.ts'
 import type {
@@ -29,20 +20,10 @@ import type {
   SessionRecordPatch,
   SessionRecordQuery,
 } from '../contract.ts'
-import { messageTaken, sessionMissing, sessionTaken, staleSeq, staleVersion } from '../faults.ts'
-import { Listing, type Listed } from '../listing.ts'
-import { toLine } from '../jsonl.ts'
+import { messageTaken, sessionMissing, staleSeq, staleVersion } from '../faults.ts'
 import { matchesTerms, newestFirst } from '../search.ts'
 import { selectMessages, selectSessions } from '../selection.ts'
-import {
-  readAdded,
-  readTranscript,
-  Transcript,
-  writeTranscript,
-  type ReadTranscript,
-  type TranscriptLine,
-} from '../transcript.ts'
-import { TranscriptCache } from '../transcript-cache.ts'
+import { SessionFiles } from '../session-files.ts'
 
 export type JsonConversationOptions = FilesOptions
 
@@ -51,53 +32,42 @@ export const capabilities: ConversationCapabilities = { search: true }
 /** A line escapes what it holds, up to sixfold, and must fit in a string of Node's. */
 const LIMITS = { contentBytes: 64_000_000, jsonBytes: 32_000_000 } as const
 const DEFAULT_PATH = join('.holdfast', 'conversations')
-const INDEX = 'index.jsonl'
-const SESSIONS = 'sessions'
-const EXTENSION = '.jsonl'
-/** A file is written anew when this much of it, and more than half, is replaced by later lines. */
-const MIN_GARBAGE = 64 * 1024
+const BACKUP_NAME = 'conversations'
 /** A search stops for the event loop, and for others, after this long. */
 const SEARCH_TURN_MS = 10
 
-export const create = defineBackend<JsonConversationOptions, ConversationBackend>(filesOptions(DEFAULT_PATH), (options) =>
-  JsonConversation.open(folderLocation(options, DEFAULT_PATH), options),
-)
-
-/** A session that is about to be changed. */
-interface Opened extends Listed {
-  readonly workspace: string
-  readonly file: string
-  readonly transcript: Transcript
-}
+export const create = defineBackend<JsonConversationOptions, ConversationBackend>(filesOptions(DEFAULT_PATH), async (options) => {
+  const location = folderLocation(options, DEFAULT_PATH)
+  const sessions = new SessionFiles(location)
+  const folder = await Folder.open(location, options, sessions)
+  try {
+    await folder.write((files) => sessions.reconcile(files))
+    return new JsonConversation(folder, sessions)
+  } catch (error) {
+    await folder.close()
+    throw error
+  }
+})
 
 type Hit = { readonly sessionId: string; readonly message: MessageRecord }
 
-class JsonConversation implements ConversationBackend, FolderObserver {
+class JsonConversation implements ConversationBackend {
   readonly capabilities = capabilities
   readonly limits = LIMITS
-  #folder!: Folder
-  /** Undefined where it is to be read. */
-  #listing: Listing | undefined
-  readonly #transcripts = new TranscriptCache()
+  readonly #folder: Folder
+  readonly #sessions: SessionFiles
 
-  static async open(location: string, options: JsonConversationOptions): Promise<JsonConversation> {
-    const backend = new JsonConversation()
-    backend.#folder = await Folder.open(location, options, backend)
-    try {
-      await backend.#folder.write((files) => backend.#files.reconcile(files))
-      return backend
-    } catch (error) {
-      await backend.close()
-      throw error
-    }
+  constructor(folder: Folder, sessions: SessionFiles) {
+    this.#folder = folder
+    this.#sessions = sessions
   }
 
   createSession(workspace: string, session: SessionRecord, call?: BackendCall): Promise<void> {
-    return this.#folder.write((files) => this.#files.insert(files, workspace, session, []), call)
+    return this.#folder.write((files) => this.#sessions.insert(files, workspace, session, []), call)
   }
 
   getSession(workspace: string, id: string, call?: BackendCall): Promise<SessionRecord | undefined> {
-    return this.#folder.read((files) => this.#files.index(files).get(workspace, id)?.session, call)
+    return this.#folder.read((files) => this.#sessions.get(files, workspace, id)?.session, call)
   }
 
   patchSession(
@@ -108,12 +78,12 @@ class JsonConversation implements ConversationBackend, FolderObserver {
     call?: BackendCall,
   ): Promise<SessionRecord | undefined> {
     return this.#folder.write((files) => {
-      const opened = this.#files.open(files, workspace, id)
+      const opened = this.#sessions.open(files, workspace, id)
       if (opened === undefined) return undefined
       const { version } = opened.session
       if (ifVersion !== undefined && ifVersion !== version) throw staleVersion(id, ifVersion, version)
       const session = { ...touched(opened.session, now), ...patch, version: version + 1 }
-      this.#files.append(files, opened, { session }, session)
+      this.#sessions.append(files, opened, { session }, session)
       return session
     }, call)
   }
@@ -125,22 +95,18 @@ class JsonConversation implements ConversationBackend, FolderObserver {
     call?: BackendCall,
   ): Promise<number | undefined> {
     return this.#folder.write((files) => {
-      const listed = this.#files.index(files).get(workspace, id)
+      const listed = this.#sessions.get(files, workspace, id)
       if (listed === undefined || listed.session.updatedAt >= updatedBefore) return undefined
-      const file = fileOf(workspace, id)
-      files.remove(file)
-      this.#transcripts.delete(file)
-      this.#files.list(files, workspace, id, undefined)
+      this.#sessions.remove(files, workspace, id)
       return listed.count
     }, call)
   }
 
   listSessions(workspace: string, query: SessionRecordQuery, call?: BackendCall): Promise<SessionRecord[]> {
-    const sessions = (files: FolderView): SessionRecord[] =>
-      this.#files.index(files)
-        .of(workspace)
-        .map(({ session }) => session)
-    return this.#folder.read((files) => selectSessions(sessions(files), query), call)
+    return this.#folder.read((files) => {
+      const sessions = this.#sessions.list(files, workspace).map(({ session }) => session)
+      return selectSessions(sessions, query)
+    }, call)
   }
 
   append(
@@ -151,7 +117,7 @@ class JsonConversation implements ConversationBackend, FolderObserver {
     call?: BackendCall,
   ): Promise<number> {
     return this.#folder.write((files) => {
-      const opened = this.#files.open(files, workspace, sessionId)
+      const opened = this.#sessions.open(files, workspace, sessionId)
       if (opened === undefined) throw sessionMissing(sessionId)
       const { session, transcript } = opened
       const { lastSeq } = session
@@ -159,15 +125,15 @@ class JsonConversation implements ConversationBackend, FolderObserver {
       if (messages.some(({ id }) => transcript.ids.has(id))) throw messageTaken(sessionId)
       const stored = messages.map((message, i) => ({ ...message, seq: lastSeq + 1 + i }))
       const moved = { ...touched(session, now), lastSeq: lastSeq + stored.length }
-      this.#files.append(files, opened, { messages: stored, updatedAt: now }, moved)
+      this.#sessions.append(files, opened, { messages: stored, updatedAt: now }, moved)
       return moved.lastSeq
     }, call)
   }
 
   readMessages(workspace: string, sessionId: string, query: MessageRecordQuery, call?: BackendCall): Promise<MessageRecord[]> {
     return this.#folder.read((files) => {
-      if (this.#files.index(files).get(workspace, sessionId) === undefined) return []
-      return selectMessages(this.#files.transcript(files, fileOf(workspace, sessionId)).messages, query)
+      if (this.#sessions.get(files, workspace, sessionId) === undefined) return []
+      return selectMessages(this.#sessions.transcript(files, workspace, sessionId).messages, query)
     }, call)
   }
 
@@ -180,11 +146,11 @@ class JsonConversation implements ConversationBackend, FolderObserver {
     call?: BackendCall,
   ): Promise<MessageRecord | undefined> {
     return this.#folder.write((files) => {
-      const opened = this.#files.open(files, workspace, sessionId)
+      const opened = this.#sessions.open(files, workspace, sessionId)
       const found = opened?.transcript.find(id)
       if (opened === undefined || found === undefined) return undefined
       const message = { ...found, ...patch }
-      this.#files.append(files, opened, { message, updatedAt: now }, touched(opened.session, now))
+      this.#sessions.append(files, opened, { message, updatedAt: now }, touched(opened.session, now))
       return message
     }, call)
   }
@@ -197,24 +163,24 @@ class JsonConversation implements ConversationBackend, FolderObserver {
     call?: BackendCall,
   ): Promise<number> {
     return this.#folder.write((files) => {
-      const opened = this.#files.open(files, workspace, sessionId)
+      const opened = this.#sessions.open(files, workspace, sessionId)
       if (opened === undefined) return 0
       const unwanted = ids && new Set(ids)
       const { messages } = opened.transcript
       const kept = messages.filter(({ id, seq }) => seq <= afterSeq || unwanted?.has(id) === false)
       // What is deleted leaves the disk with it, so it is not a line that says so.
-      if (kept.length < messages.length) this.#files.rewrite(files, workspace, touched(opened.session, now), kept)
+      if (kept.length < messages.length) this.#sessions.rewrite(files, workspace, touched(opened.session, now), kept)
       return messages.length - kept.length
     }, call)
   }
 
   restore(workspace: string, session: SessionRecord, messages: readonly MessageRecord[], call?: BackendCall): Promise<void> {
-    return this.#folder.write((files) => this.#files.insert(files, workspace, session, messages), call)
+    return this.#folder.write((files) => this.#sessions.insert(files, workspace, session, messages), call)
   }
 
   async search(workspace: string, { terms, userId, sessionId, limit }: MessageRecordSearch, call?: BackendCall): Promise<Hit[]> {
     const wanted = ({ id, userId: user }: SessionRecord): boolean => (sessionId ?? id) === id && (userId ?? user) === user
-    const listed = await this.#folder.read((files) => this.#files.index(files).of(workspace), call)
+    const listed = await this.#folder.read((files) => this.#sessions.list(files, workspace), call)
     const ids = listed.filter(({ session }) => wanted(session)).map(({ session }) => session.id)
     const hits: Hit[] = []
     while (ids.length > 0) {
@@ -226,18 +192,17 @@ class JsonConversation implements ConversationBackend, FolderObserver {
   }
 
   async ping(call?: BackendCall): Promise<void> {
-    await this.#folder.read((files) => files.size(INDEX), call)
+    await this.#folder.read(() => undefined, call)
   }
 
   async backup(directory: string, call?: BackendCall): Promise<string[]> {
-    const name = 'conversations'
-    return (await this.#folder.copyTo(join(directory, name), call)).map((file) => join(name, file))
+    return (await this.#folder.copyTo(join(directory, BACKUP_NAME), call)).map((file) => join(BACKUP_NAME, file))
   }
 
-  /** What is deleted leaves the index as well, and the journal with the folder's closing. */
+  /** Sessions that were deleted leave the index too. */
   async close(): Promise<void> {
     try {
-      if (this.#listing?.hasRemoved === true) await this.#folder.write((files) => files.put(INDEX, this.#files.index(files).write()))
+      if (this.#sessions.hasRemoved) await this.#folder.write((files) => this.#sessions.forget(files))
     } finally {
       await this.#folder.close()
     }
@@ -248,9 +213,8 @@ class JsonConversation implements ConversationBackend, FolderObserver {
     while (ids.length > 0 && performance.now() < until) {
       const sessionId = ids.pop()!
       // It may be gone since the search began.
-      if (this.#files.index(files).get(workspace, sessionId) === undefined) continue
-      const file = fileOf(workspace, sessionId)
-      const { messages } = this.#transcripts.get(file) ?? this.#read(files, file).transcript
+      if (this.#sessions.get(files, workspace, sessionId) === undefined) continue
+      const { messages } = this.#sessions.peek(files, workspace, sessionId)
       for (const message of messages) if (matchesTerms(message, terms)) hits.push({ sessionId, message })
     }
   }

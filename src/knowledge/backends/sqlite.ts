@@ -1,7 +1,13 @@
 /** Knowledge in an SQLite file, by Node's own `node:sqlite`: the default. Searches are exact scans of an index in memory. */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Script } from '../../engines/sql.ts'
-import { openSqliteBackend, SQLITE_OPTIONS, sqliteTables, type OpenedSqlite, type SqliteOptions } from '../../engines/sqlite-options.ts'
+import {
+  openSqliteBackend,
+  SQLITE_OPTIONS,
+  sqliteTables,
+  type OpenedSqlite,
+  type SqliteOptions,
+} from '../../engines/sqlite-options.ts'
 import type { SqliteEngine } from '../../engines/sqlite.ts'
 import type { BackendCall, WorkspaceRecordQuery } from '../../store/contract.ts'
 import { defineBackend } from '../../store/factory.ts'

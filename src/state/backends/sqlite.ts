@@ -1,5 +1,11 @@
 /** State in an SQLite file, by Node's own `node:sqlite`: the default. */
-import { MAX_SQLITE_VALUE_BYTES, openSqliteBackend, SQLITE_OPTIONS, sqliteTables, type SqliteOptions } from '../../engines/sqlite-options.ts'
+import {
+  MAX_SQLITE_VALUE_BYTES,
+  openSqliteBackend,
+  SQLITE_OPTIONS,
+  sqliteTables,
+  type SqliteOptions,
+} from '../../engines/sqlite-options.ts'
 import { defineBackend } from '../../store/factory.ts'
 import type { StateBackend, StateCapabilities } from '../contract.ts'
 import { createSqlState, stateSchema } from '../sql.ts'
