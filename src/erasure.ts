@@ -4,14 +4,38 @@ import type { Collection } from './knowledge/contract.ts'
 import { parseFilter, type FilterNode } from './knowledge/filter.ts'
 import type { KnowledgeStore } from './knowledge/store.ts'
 import type { UnreachedCollection, UserErasure, UserRemoval, Workspace, WorkspaceRemoval } from './persistence.ts'
+import type { StateStore } from './state/store.ts'
 import type { CallOptions } from './store/contract.ts'
 import { checkId } from './store/text.ts'
 
 type Stores = Pick<Workspace, 'conversation' | 'knowledge' | 'state'>
 
-export async function clearWorkspace({ conversation, knowledge, state }: Stores): Promise<WorkspaceRemoval> {
-  const [sessions, collections, keys] = await allDone([conversation.clear(), knowledge.clear(), state.clear()])
-  return { ...sessions, ...collections, keys }
+/** `home` is the workspace of the persistence that does it: hosts of plugins have its state store. */
+export async function clearWorkspace({ conversation, knowledge, state }: Stores, home: string): Promise<WorkspaceRemoval> {
+  const [sessions, collections, keys, pluginScopes] = await allDone([
+    conversation.clear(),
+    knowledge.clear(),
+    state.clear(),
+    clearPlugins(state, home),
+  ])
+  return { ...sessions, ...collections, keys, pluginScopes }
+}
+
+/** What hosts keep for the workspace by its name, and all that hosts over its own view keep; how many scopes it was. */
+async function clearPlugins(state: StateStore, home: string): Promise<number> {
+  const { PluginHost } = await import('./plugin-storage/host.ts')
+  const { workspaceId } = state
+  let cleared = 0
+  for (const owner of new Set(['', home, workspaceId])) {
+    const host = new PluginHost({ state: state.workspace(owner) })
+    // Of all workspaces only the unnamed one is also where hosts keep what is of others.
+    const isItsOwn = owner === workspaceId && owner !== ''
+    for await (const scope of host.scopes(isItsOwn ? {} : { workspaceId })) {
+      await host.clear(scope)
+      cleared++
+    }
+  }
+  return cleared
 }
 
 export async function deleteUser(

@@ -151,10 +151,11 @@ function createPersistence(stores: AllStores, settings: ResolvedSettings, close:
     return createWorkspace([conversation.workspace(id), knowledge.workspace(id), state.workspace(id)])
   }
   // A view cannot be backed up, nor list workspaces, so that it is always the stores as they were opened or given.
+  const own = createWorkspace(scoped(stores, settings))
   return {
-    ...createWorkspace(scoped(stores, settings)),
+    ...own,
     workspace,
-    deleteWorkspace: async (id) => clearWorkspace(workspace(id)),
+    deleteWorkspace: async (id) => clearWorkspace(workspace(id), own.workspaceId),
     listWorkspaces: async (query = {}) =>
       mergedWorkspaces((each) => allDone(stores.map((store) => store.listWorkspaces(each))), query),
     backup: async (directory) => backup(directory, stores),

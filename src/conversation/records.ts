@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { HoldfastError } from '../errors.ts'
 import type { Limits } from '../store/contract.ts'
 import { objectToJson, parseJson, parseJsonArray, parseJsonObject, toJson } from '../store/json.ts'
+import { isSealedJson, keysMissing } from '../store/sealed.ts'
 import { checkDate, checkId, checkInteger, checkText, encodeText, invalid, typeName } from '../store/text.ts'
 import type {
   Message,
@@ -201,8 +202,9 @@ function encodeContent(content: unknown, path: string, limits: Limits): { conten
   return { content: sized(text, limits.contentBytes, path), escaped }
 }
 
-/** The text of an escaped content; `CORRUPT` where it is none. */
+/** The text of an escaped content; `CORRUPT` where it is none, `DECRYPTION_FAILED` where it is encrypted. */
 export function decodeEscaped(literal: string): string {
+  if (isSealedJson(literal)) throw keysMissing('the content of a message')
   const text = parseJson(literal, 'the content of a message')
   if (typeof text !== 'string') throw new HoldfastError('CORRUPT', 'the content of a message does not hold a string')
   return text

@@ -1,16 +1,17 @@
 /** What a message search looks at, the same on every backend. */
 import { parseJsonArray } from '../store/json.ts'
+import { isSealedJson } from '../store/sealed.ts'
 import { invalid, typeName } from '../store/text.ts'
 import type { MessageRecord, MessageRecordSearch } from './contract.ts'
 import { decodeEscaped } from './records.ts'
 
 /**
  * The text that search terms must occur in: content and text parts, lower-cased, one a line. What some engines cannot index (U+0000,
- * lone surrogates) is U+FFFD, here and in the terms.
+ * lone surrogates) is U+FFFD, here and in the terms. Encrypted text is none.
  */
-export function searchText(message: Pick<MessageRecord, 'content' | 'escaped' | 'parts'>): string {
-  const content = message.escaped && message.content !== null ? decodeEscaped(message.content) : (message.content ?? '')
-  return normalise(message.parts === null ? content : [content, ...textParts(message.parts)].join('\n'))
+export function searchText({ content, escaped, parts }: Pick<MessageRecord, 'content' | 'escaped' | 'parts'>): string {
+  const text = content === null || (escaped && isSealedJson(content)) ? '' : escaped ? decodeEscaped(content) : content
+  return normalise(parts === null || isSealedJson(parts) ? text : [text, ...textParts(parts)].join('\n'))
 }
 
 /** The terms of a search text, normalised like `searchText`. None: `INVALID_ARGUMENT`. */

@@ -1,9 +1,9 @@
 /** The conversation store: sessions and their messages over any backend. */
 import type { HoldfastError } from '../errors.ts'
-import type { BackendCall, CallOptions, Limits, Page, StoreBase, StoreOptions, WorkspaceQuery } from '../store/contract.ts'
-import { checkWorkspace, StoreCore, type CallMode } from '../store/core.ts'
-import { checkDate, checkId, checkInteger, checkText, typeName } from '../store/text.ts'
-import { CANNOT_LIST, checkWorkspaceQuery, VIEW_LISTS_NONE, workspacePage } from '../store/workspaces.ts'
+import type { CallOptions, Limits, Page, StoreBase, WorkspaceQuery } from '../store/contract.ts'
+import { checkWorkspace, type StoreCore } from '../store/core.ts'
+import { StoreScope, type ScopeOptions } from '../store/scope.ts'
+import { checkDate, checkId, checkInteger, typeName } from '../store/text.ts'
 import {
   checkPrune,
   messageIds,
@@ -46,12 +46,8 @@ export type { DeletedSessions, ForkOptions } from './derived.ts'
 
 /** Messages a page of `iterateMessages`. */
 const MESSAGE_PAGE = 500
-const MAX_PATH_BYTES = 4096
 
-export interface ConversationStoreOptions extends StoreOptions {
-  /** Canonical name of the backend, as errors and traces show it. */
-  readonly name: string
-}
+export type ConversationStoreOptions = ScopeOptions
 
 export interface AppendOptions extends CallOptions {
   /** The `lastSeq` that the session must have now; another: `CONFLICT`. Default: any. */
@@ -78,24 +74,21 @@ export class ConversationStore implements StoreBase {
   readonly kind = 'conversation' as const
   /** The tenant whose data this store sees. */
   readonly workspaceId: string
-  readonly #core: StoreCore<ConversationBackend>
+  readonly #scope: StoreScope<ConversationBackend>
   readonly #backend: ConversationBackend
   readonly #derived: DerivedOperations
-  readonly #isView: boolean
-  #viewClosed = false
 
   /** Over a backend, or, as a view, over the core of another store, whose options it shares. */
   constructor(source: ConversationBackend | StoreCore<ConversationBackend>, options: ConversationStoreOptions) {
-    this.#isView = source instanceof StoreCore
-    this.#core = source instanceof StoreCore ? source : new StoreCore('conversation', options.name, source, options)
-    this.#backend = this.#core.backend
-    this.workspaceId = checkWorkspace(options.workspace ?? '')
+    this.#scope = new StoreScope('conversation', source, options)
+    this.#backend = this.#scope.core.backend
+    this.workspaceId = this.#scope.workspaceId
     this.#derived = new DerivedOperations(this.#backend, this.workspaceId, this.limits)
   }
 
   /** Canonical name of the backend. */
   get backend(): string {
-    return this.#core.name
+    return this.#scope.core.name
   }
 
   get capabilities(): ConversationCapabilities {
@@ -103,7 +96,7 @@ export class ConversationStore implements StoreBase {
   }
 
   get limits(): Limits {
-    return this.#core.limits
+    return this.#scope.core.limits
   }
 
   // ── Sessions ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -111,12 +104,12 @@ export class ConversationStore implements StoreBase {
   /** Creates a session; without an id it gets a new UUID. Id taken: `CONFLICT`. */
   async createSession(session: NewSession = {}, options?: CallOptions): Promise<Session> {
     const record = newSession(session, Date.now(), this.limits)
-    return this.#run('createSession', 'idempotent', options, this.#derived.creating(record))
+    return this.#scope.run('createSession', 'idempotent', options, this.#derived.creating(record))
   }
 
   async getSession(id: string, options?: CallOptions): Promise<Session | undefined> {
     checkId(id, 'id')
-    return this.#run('getSession', 'read', options, async (call) => {
+    return this.#scope.run('getSession', 'read', options, async (call) => {
       const record = await this.#backend.getSession(this.workspaceId, id, call)
       return record && toSession(record)
     })
@@ -128,7 +121,7 @@ export class ConversationStore implements StoreBase {
     const record = sessionPatch(patch, this.limits)
     const ifVersion = options.ifVersion === undefined ? undefined : checkInteger(options.ifVersion, 'ifVersion', { min: 1 }, 1)
     const now = Date.now()
-    return this.#run('updateSession', 'write', options, async (call) => {
+    return this.#scope.run('updateSession', 'write', options, async (call) => {
       const patched = await this.#backend.patchSession(this.workspaceId, id, record, { now, ifVersion }, call)
       if (patched === undefined) throw sessionMissing(id)
       return toSession(patched)
@@ -141,13 +134,13 @@ export class ConversationStore implements StoreBase {
    */
   async upsertSession(session: NewSession, options?: CallOptions): Promise<Session> {
     const record = newSession(session, Date.now(), this.limits)
-    return this.#run('upsertSession', 'write', options, (call) => this.#derived.upsert(session, record, call))
+    return this.#scope.run('upsertSession', 'write', options, (call) => this.#derived.upsert(session, record, call))
   }
 
   /** Deletes the session with its messages; false when there is none. */
   async deleteSession(id: string, options?: CallOptions): Promise<boolean> {
     checkId(id, 'id')
-    return this.#run('deleteSession', 'write', options, async (call) => {
+    return this.#scope.run('deleteSession', 'write', options, async (call) => {
       return (await this.#backend.deleteSession(this.workspaceId, id, {}, call)) !== undefined
     })
   }
@@ -155,7 +148,7 @@ export class ConversationStore implements StoreBase {
   /** One page of the sessions that satisfy every given condition, newest `updatedAt` first unless `order` says otherwise. */
   async listSessions(query: SessionQuery & CallOptions = {}): Promise<Page<Session>> {
     const wanted = sessionQuery(query)
-    return this.#run('listSessions', 'read', query, async (call) => {
+    return this.#scope.run('listSessions', 'read', query, async (call) => {
       const { records, more } = await this.#derived.page(wanted, call)
       const items = records.map(toSession)
       return more ? { items, cursor: sessionCursor(wanted.order, records.at(-1)!) } : { items }
@@ -189,7 +182,7 @@ export class ConversationStore implements StoreBase {
     checkId(sessionId, 'sessionId')
     const wanted = messageQuery(query)
     const order = messageOrder(query)
-    return this.#run('getMessages', 'read', query, async (call) => {
+    return this.#scope.run('getMessages', 'read', query, async (call) => {
       const records = await this.#backend.readMessages(this.workspaceId, sessionId, wanted, call)
       const messages = records.map((record) => toMessage(sessionId, record))
       return order === wanted.order ? messages : messages.toReversed()
@@ -199,7 +192,7 @@ export class ConversationStore implements StoreBase {
   async getMessage(sessionId: string, messageId: string, options?: CallOptions): Promise<Message | undefined> {
     checkId(sessionId, 'sessionId')
     checkId(messageId, 'messageId')
-    return this.#run('getMessage', 'read', options, async (call) => {
+    return this.#scope.run('getMessage', 'read', options, async (call) => {
       const record = await this.#derived.readMessage(sessionId, messageId, call)
       return record && toMessage(sessionId, record)
     })
@@ -225,7 +218,7 @@ export class ConversationStore implements StoreBase {
     checkId(messageId, 'messageId')
     const record = messagePatch(patch, this.limits)
     const now = Date.now()
-    return this.#run('updateMessage', 'write', options, async (call) => {
+    return this.#scope.run('updateMessage', 'write', options, async (call) => {
       const patched = await this.#backend.patchMessage(this.workspaceId, sessionId, messageId, record, { now }, call)
       if (patched === undefined) throw messageMissing(sessionId, messageId)
       return toMessage(sessionId, patched)
@@ -236,7 +229,7 @@ export class ConversationStore implements StoreBase {
   async deleteMessages(sessionId: string, ids?: readonly string[], options?: CallOptions): Promise<number> {
     checkId(sessionId, 'sessionId')
     const selections = ids === undefined ? [{}] : this.#batches(messageIds(ids)).map((batch) => ({ ids: batch }))
-    return this.#run('deleteMessages', 'write', options, this.#derived.deletingMessages(sessionId, selections, Date.now()))
+    return this.#scope.run('deleteMessages', 'write', options, this.#derived.deletingMessages(sessionId, selections, Date.now()))
   }
 
   /** Deletes the messages behind `afterSeq`; `lastSeq` stays, since no seq is used twice. The number deleted. */
@@ -244,7 +237,7 @@ export class ConversationStore implements StoreBase {
     checkId(sessionId, 'sessionId')
     if (afterSeq === undefined) throw new TypeError('afterSeq must be a number')
     const selection = { afterSeq: checkInteger(afterSeq, 'afterSeq', { min: 0 }, 0) }
-    return this.#run('truncate', 'write', options, this.#derived.deletingMessages(sessionId, [selection], Date.now()))
+    return this.#scope.run('truncate', 'write', options, this.#derived.deletingMessages(sessionId, [selection], Date.now()))
   }
 
   // ── Whole sessions ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -257,7 +250,7 @@ export class ConversationStore implements StoreBase {
     checkId(id, 'id')
     const atSeq = optionalSeq(options.atSeq, 'atSeq')
     const own = newSession({ ...options, id: options.newId }, Date.now(), this.limits)
-    return this.#run('forkSession', 'idempotent', options, this.#derived.forking(id, own, { ...options, atSeq }))
+    return this.#scope.run('forkSession', 'idempotent', options, this.#derived.forking(id, own, { ...options, atSeq }))
   }
 
   /**
@@ -267,7 +260,7 @@ export class ConversationStore implements StoreBase {
   async restore(session: Session, messages: readonly Message[], options?: CallOptions): Promise<Session> {
     const record = restoredSession(session, this.limits)
     const records = restoredMessages(messages, record.lastSeq, this.limits)
-    return this.#run('restore', 'idempotent', options, this.#derived.restoring(record, records))
+    return this.#scope.run('restore', 'idempotent', options, this.#derived.restoring(record, records))
   }
 
   /** Deletes the sessions that nothing has touched since `olderThan`; one that is appended to meanwhile stays. */
@@ -290,7 +283,7 @@ export class ConversationStore implements StoreBase {
   /** Messages in which every term of `text` occurs, case-insensitively, newest first. Without `capabilities.search`: `UNSUPPORTED`. */
   async searchMessages(search: MessageSearch & CallOptions): Promise<Message[]> {
     const wanted = messageSearch(search)
-    return this.#run('searchMessages', 'read', search, async (call) => {
+    return this.#scope.run('searchMessages', 'read', search, async (call) => {
       if (this.#backend.search === undefined)
         throw this.#unsupported('cannot search messages; list them and look through their content')
       const hits = await this.#backend.search(this.workspaceId, wanted, call)
@@ -303,50 +296,36 @@ export class ConversationStore implements StoreBase {
   /** The same store scoped to another workspace. It closes with this one; closing it closes nothing else. */
   workspace(id: string): ConversationStore {
     checkWorkspace(id)
-    return new ConversationStore(this.#core, { name: this.backend, workspace: id })
-  }
-
-  /** Writes a consistent copy of all workspaces into `directory`, which exists, and returns the names of its files. */
-  async backupTo(directory: string, options?: CallOptions): Promise<string[]> {
-    checkText(directory, 'directory', MAX_PATH_BYTES)
-    return this.#run('backupTo', 'write', options, async (call) => {
-      if (this.#isView) throw this.#unsupported('cannot back up one workspace; the store it is a view of can back up all')
-      if (this.#backend.backup === undefined) throw this.#unsupported("has no backup of its own; use the engine's tools")
-      return this.#backend.backup(directory, call)
-    })
+    return new ConversationStore(this.#scope.core, { name: this.backend, workspace: id })
   }
 
   /** One page of the workspaces with a session, in bytewise order. On a view, and where the backend cannot list them: `UNSUPPORTED`. */
   async listWorkspaces(query: WorkspaceQuery & CallOptions = {}): Promise<Page<string>> {
-    const { after, limit } = checkWorkspaceQuery(query)
-    return this.#run('listWorkspaces', 'read', query, async (call) => {
-      if (this.#isView) throw this.#core.error('UNSUPPORTED', VIEW_LISTS_NONE)
-      if (this.#backend.listWorkspaces === undefined) throw this.#core.error('UNSUPPORTED', `${this.backend} ${CANNOT_LIST}`)
-      // One more than asked, so that a cursor is given only where it leads somewhere.
-      return workspacePage(await this.#backend.listWorkspaces({ after, limit: limit + 1 }, call), limit)
-    })
+    return this.#scope.listWorkspaces(query, this.#backend.listWorkspaces?.bind(this.#backend))
   }
 
   async ping(options?: CallOptions): Promise<void> {
-    return this.#run('ping', 'read', options, (call) => this.#backend.ping(call))
+    return this.#scope.ping(options)
+  }
+
+  /**
+   * Writes a consistent copy of all workspaces into `directory`, which exists, while writers go on, and returns the names of its files. On a
+   * view, and where the engine has tools of its own for that: `UNSUPPORTED`.
+   */
+  async backupTo(directory: string, options?: CallOptions): Promise<string[]> {
+    return this.#scope.backupTo(directory, options)
   }
 
   async close(): Promise<void> {
-    this.#viewClosed = this.#isView
-    if (!this.#isView) await this.#core.close()
+    await this.#scope.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
 
-  #run<T>(method: string, mode: CallMode, options: CallOptions | undefined, work: (call: BackendCall) => Promise<T>): Promise<T> {
-    if (!this.#viewClosed) return this.#core.run(method, mode, options, work)
-    return Promise.reject(this.#core.error('STORE_CLOSED', `${method}: this workspace view is closed`, 'not-applied'))
-  }
-
   #unsupported(what: string): HoldfastError {
-    return this.#core.error('UNSUPPORTED', `backend ${this.backend} ${what}`, 'not-applied')
+    return this.#scope.core.error('UNSUPPORTED', `backend ${this.backend} ${what}`, 'not-applied')
   }
 
   async #append(
@@ -358,7 +337,12 @@ export class ConversationStore implements StoreBase {
   ): Promise<Message[]> {
     const expectedSeq = optionalSeq(options.expectedSeq, 'expectedSeq')
     this.#checkBatch(records.length)
-    const last = await this.#run(method, 'idempotent', options, this.#derived.appending(sessionId, records, { now, expectedSeq }))
+    const last = await this.#scope.run(
+      method,
+      'idempotent',
+      options,
+      this.#derived.appending(sessionId, records, { now, expectedSeq }),
+    )
     return records.map((record, i) => toMessage(sessionId, record, last - records.length + 1 + i))
   }
 
@@ -368,13 +352,17 @@ export class ConversationStore implements StoreBase {
     updatedBefore: number | undefined,
     options: CallOptions | undefined,
   ): Promise<DeletedSessions> {
-    return this.#run(method, 'idempotent', options, this.#derived.deletingSessions(userId, updatedBefore))
+    return this.#scope.run(method, 'idempotent', options, this.#derived.deletingSessions(userId, updatedBefore))
   }
 
   #checkBatch(count: number): void {
     const max = this.limits.batch
     if (max === undefined || count <= max) return
-    throw this.#core.error('VALUE_TOO_LARGE', `an append holds ${count} messages, and this backend takes ${max}`, 'not-applied')
+    throw this.#scope.core.error(
+      'VALUE_TOO_LARGE',
+      `an append holds ${count} messages, and this backend takes ${max}`,
+      'not-applied',
+    )
   }
 
   #batches<T>(items: readonly T[]): T[][] {

@@ -1,10 +1,10 @@
 /** The knowledge store: collections of documents, found by meaning and by metadata. It checks and converts; the backend holds records. */
 import type { HoldfastError } from '../errors.ts'
 import type { BackendCall, CallOptions, Page, StoreBase, WorkspaceQuery } from '../store/contract.ts'
-import { checkWorkspace, StoreCore, withOutcome, type CallMode } from '../store/core.ts'
+import { checkWorkspace, withOutcome, type CallMode, type StoreCore } from '../store/core.ts'
 import { encodeCursor } from '../store/cursor.ts'
+import { StoreScope, type ScopeOptions } from '../store/scope.ts'
 import { checkInteger, invalid, typeName } from '../store/text.ts'
-import { CANNOT_LIST, checkWorkspaceQuery, VIEW_LISTS_NONE, workspacePage } from '../store/workspaces.ts'
 import { afterOf, checkCollection, checkIds, checkMinScore, checkObject, CURSOR_TAG } from './arguments.ts'
 import type {
   Collection,
@@ -62,19 +62,15 @@ export class KnowledgeStore implements StoreBase {
   /** Shared with the workspace views; for this package's own layers above the store. @internal */
   readonly core: StoreCore<KnowledgeBackend>
   readonly workspaceId: string
+  readonly #scope: StoreScope<KnowledgeBackend>
   readonly #embed: Embed | undefined
-  readonly #isView: boolean
-  #closed = false
 
-  constructor(
-    backend: KnowledgeBackend | StoreCore<KnowledgeBackend>,
-    options: KnowledgeStoreOptions & { readonly name: string },
-  ) {
-    this.#isView = backend instanceof StoreCore
-    this.core = backend instanceof StoreCore ? backend : new StoreCore('knowledge', options.name, backend, options)
+  constructor(source: KnowledgeBackend | StoreCore<KnowledgeBackend>, options: KnowledgeStoreOptions & ScopeOptions) {
+    this.#scope = new StoreScope('knowledge', source, options)
+    this.core = this.#scope.core
     this.backend = this.core.name
     this.capabilities = Object.freeze({ ...this.core.backend.capabilities })
-    this.workspaceId = checkWorkspace(options.workspace ?? '')
+    this.workspaceId = this.#scope.workspaceId
     this.#embed = options.embed
     if (options.embed !== undefined && typeof options.embed !== 'function') {
       throw new TypeError(`embed must be a function, not ${typeName(options.embed)}`)
@@ -90,7 +86,7 @@ export class KnowledgeStore implements StoreBase {
   /** Creates a collection. It exists with the same settings: nothing happens; with others: `CONFLICT`. */
   async createCollection(name: string, options: CollectionOptions & CallOptions): Promise<Collection> {
     const record = toCollectionRecord(checkCollection(name), options, this.limits)
-    await this.#run('createCollection', 'idempotent', options, (call) =>
+    await this.#scope.run('createCollection', 'idempotent', options, (call) =>
       this.core.backend.createCollection(this.workspaceId, record, call),
     )
     return toCollection(record)
@@ -99,27 +95,27 @@ export class KnowledgeStore implements StoreBase {
   /** Deletes a collection and its documents; false where there was none. */
   async deleteCollection(name: string, options?: CallOptions): Promise<boolean> {
     checkCollection(name)
-    return this.#run('deleteCollection', 'write', options, (call) =>
+    return this.#scope.run('deleteCollection', 'write', options, (call) =>
       this.core.backend.deleteCollection(this.workspaceId, name, call),
     )
   }
 
   async collectionExists(name: string, options?: CallOptions): Promise<boolean> {
     checkCollection(name)
-    const record = await this.#run('collectionExists', 'read', options, (call) => this.#described(name, call))
+    const record = await this.#scope.run('collectionExists', 'read', options, (call) => this.#described(name, call))
     return record !== undefined
   }
 
   /** Undefined where there is none. */
   async describeCollection(name: string, options?: CallOptions): Promise<Collection | undefined> {
     checkCollection(name)
-    const record = await this.#run('describeCollection', 'read', options, (call) => this.#described(name, call))
+    const record = await this.#scope.run('describeCollection', 'read', options, (call) => this.#described(name, call))
     return record && toCollection(record)
   }
 
   /** All of this workspace, in bytewise order of their names. */
   async listCollections(options?: CallOptions): Promise<Collection[]> {
-    const records = await this.#run('listCollections', 'read', options, (call) =>
+    const records = await this.#scope.run('listCollections', 'read', options, (call) =>
       this.core.backend.listCollections(this.workspaceId, call),
     )
     return records.map(toCollection)
@@ -160,7 +156,7 @@ export class KnowledgeStore implements StoreBase {
     checkCollection(collection)
     const wanted = checkIds(ids)
     const withEmbeddings = options.withEmbeddings ?? true
-    return this.#run('get', 'read', options, async (call) => {
+    return this.#scope.run('get', 'read', options, async (call) => {
       const { backend } = this.core
       if (!this.capabilities.get || backend.get === undefined) throw this.#unsupported('get', 'use search with a filter')
       const record = await this.#collection(collection, call)
@@ -198,7 +194,7 @@ export class KnowledgeStore implements StoreBase {
   async count(collection: string, filter?: Filter, options?: CallOptions): Promise<number> {
     checkCollection(collection)
     const node = this.#filter(filter)
-    return this.#run('count', 'read', options, async (call) => {
+    return this.#scope.run('count', 'read', options, async (call) => {
       const { backend } = this.core
       if (!this.capabilities.count || backend.count === undefined) throw this.#unsupported('count', 'page through search or list')
       return backend.count(this.workspaceId, await this.#filtered(collection, node, call), node, call)
@@ -213,7 +209,7 @@ export class KnowledgeStore implements StoreBase {
     const after = query.cursor === undefined ? undefined : afterOf(query.cursor, collection)
     const filter = this.#filter(query.filter)
     const withEmbeddings = query.withEmbeddings ?? false
-    const items = await this.#run('list', 'read', query, async (call) => {
+    const items = await this.#scope.run('list', 'read', query, async (call) => {
       const { backend } = this.core
       if (!this.capabilities.list || backend.list === undefined) throw this.#unsupported('list', 'keep the ids yourself')
       const record = await this.#filtered(collection, filter, call)
@@ -228,7 +224,7 @@ export class KnowledgeStore implements StoreBase {
   /** What `embed` makes of a text, to search several collections for it. Without `embed` in the options: `INVALID_ARGUMENT`. */
   async embedText(text: string, options?: CallOptions): Promise<Float32Array> {
     if (typeof text !== 'string') throw new TypeError(`text must be a string, not ${typeName(text)}`)
-    return this.#run('embedText', 'read', options, async () => (await embedTexts(this.#embed, [text], 'embedText'))[0]!)
+    return this.#scope.run('embedText', 'read', options, async () => (await embedTexts(this.#embed, [text], 'embedText'))[0]!)
   }
 
   /** The documents nearest to an embedding or, with `embed`, to a text: best first, ties by id bytewise. */
@@ -242,7 +238,7 @@ export class KnowledgeStore implements StoreBase {
     if ((query.embedding === undefined) === (text === undefined)) throw invalid('search takes exactly one of embedding and text')
     if (text !== undefined && typeof text !== 'string') throw new TypeError(`text must be a string, not ${typeName(text)}`)
     let embedding = text === undefined ? toFloats(query.embedding, 'embedding') : undefined
-    return this.#run('search', 'read', query, async (call) => {
+    return this.#scope.run('search', 'read', query, async (call) => {
       const record = await this.#filtered(collection, filter, call)
       embedding ??= (await embedTexts(this.#embed, [text!], 'search({ text })'))[0]!
       checkVector(embedding, record, 'embedding')
@@ -258,7 +254,7 @@ export class KnowledgeStore implements StoreBase {
     const removed: RemovedCollections = { collections: 0, documents: 0 }
     try {
       // An attempt goes on where the one before it failed.
-      await this.#run('clear', 'write', options, (call) => this.#clear(removed, call))
+      await this.#scope.run('clear', 'write', options, (call) => this.#clear(removed, call))
       return removed
     } catch (error) {
       throw removed.collections === 0 ? error : withOutcome(error, 'unknown')
@@ -272,35 +268,24 @@ export class KnowledgeStore implements StoreBase {
 
   /** One page of the workspaces with a collection, in bytewise order. On a view, and where the backend cannot list them: `UNSUPPORTED`. */
   async listWorkspaces(query: WorkspaceQuery & CallOptions = {}): Promise<Page<string>> {
-    const { after, limit } = checkWorkspaceQuery(query)
-    return this.#run('listWorkspaces', 'read', query, async (call) => {
-      const { backend } = this.core
-      if (this.#isView) throw this.core.error('UNSUPPORTED', VIEW_LISTS_NONE)
-      if (backend.listWorkspaces === undefined) throw this.core.error('UNSUPPORTED', `${this.backend} ${CANNOT_LIST}`)
-      // One more than asked, so that a cursor is given only where it leads somewhere.
-      return workspacePage(await backend.listWorkspaces({ after, limit: limit + 1 }, call), limit)
-    })
+    const { backend } = this.core
+    return this.#scope.listWorkspaces(query, backend.listWorkspaces?.bind(backend))
   }
 
   async ping(options?: CallOptions): Promise<void> {
-    await this.#run('ping', 'read', options, (call) => this.core.backend.ping(call))
+    return this.#scope.ping(options)
   }
 
   /**
-   * Copies everything that the backend holds, all workspaces, into a folder that exists, while writers go on; the names of the files
-   * written. `UNSUPPORTED` where the engine has tools of its own for that.
+   * Writes a consistent copy of all workspaces into `directory`, which exists, while writers go on, and returns the names of its files. On a
+   * view, and where the engine has tools of its own for that: `UNSUPPORTED`.
    */
   async backupTo(directory: string, options?: CallOptions): Promise<string[]> {
-    return this.#run('backupTo', 'read', options, async (call) => {
-      const { backend } = this.core
-      if (backend.backup === undefined) throw this.#unsupported('backupTo', 'use the tools of its engine')
-      return backend.backup(directory, call)
-    })
+    return this.#scope.backupTo(directory, options)
   }
 
   async close(): Promise<void> {
-    this.#closed = true
-    if (!this.#isView) await this.core.close()
+    await this.#scope.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -308,16 +293,6 @@ export class KnowledgeStore implements StoreBase {
   }
 
   // ── Within ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  async #run<T>(
-    method: string,
-    mode: CallMode,
-    options: CallOptions | undefined,
-    work: (call: BackendCall) => Promise<T>,
-  ): Promise<T> {
-    if (this.#closed) throw this.core.error('STORE_CLOSED', `${method}: the store is closed`, 'not-applied')
-    return this.core.run(method, mode, options, work)
-  }
 
   #described(name: string, call: BackendCall): Promise<CollectionRecord | undefined> {
     return this.core.backend.describeCollection(this.workspaceId, name, call)
@@ -348,7 +323,7 @@ export class KnowledgeStore implements StoreBase {
 
   async #deleteMatching(collection: string, filter: Filter, options: CallOptions): Promise<number> {
     const node = this.#filter(filter)
-    return this.#run('delete', 'write', options, async (call) => {
+    return this.#scope.run('delete', 'write', options, async (call) => {
       if (!this.capabilities.deleteByFilter) throw this.#unsupported('delete by filter', 'search for the ids and delete those')
       const record = await this.#filtered(collection, node, call)
       return this.core.backend.delete(this.workspaceId, record, { filter: node ?? EVERYTHING }, call)
@@ -383,7 +358,7 @@ export class KnowledgeStore implements StoreBase {
   ): Promise<void> {
     let done = 0
     try {
-      await this.#run(method, mode, options, async (call) => {
+      await this.#scope.run(method, mode, options, async (call) => {
         const record = await this.#collection(collection, call)
         const items = await check(record)
         while (done < items.length) {

@@ -50,10 +50,7 @@ export async function expiredKeys(scope: Scope, call: BackendCall): Promise<Read
   }
   if (suspects.size === 0) return suspects
   // A key may have been written anew since.
-  const keys = [...suspects]
-  const records = await scope.findAll(keys, call)
-  const now = Date.now()
-  return new Set(keys.filter((_, i) => records[i] !== undefined && isExpired(records[i], now)))
+  return new Set(await scope.expiredAmong([...suspects], call))
 }
 
 async function sweepOne(scope: Scope, expiry: string, call: BackendCall): Promise<number> {

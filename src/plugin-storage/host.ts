@@ -171,12 +171,11 @@ export class PluginHost {
   }
 
   #newScope(id: ScopeId, encryption: KeyRing | undefined): Scope {
-    const { core, workspaceId: owner } = this.#state
-    return new Scope(id, { core, owner, encryption, chunkBytes: this.#chunkBytes })
+    return new Scope(id, { state: this.#state, encryption, chunkBytes: this.#chunkBytes })
   }
 
   #run<T>(method: string, mode: CallMode, options: CallOptions | undefined, work: (call: BackendCall) => Promise<T>): Promise<T> {
-    return this.#state.core.run(`plugins.${method}`, mode, options, work)
+    return this.#state.run(`plugins.${method}`, mode, options, work)
   }
 }
 

@@ -3,13 +3,14 @@ import type { KeyRing } from '../encryption/key-ring.ts'
 import { HoldfastError, type ErrorCode } from '../errors.ts'
 import { StateSpace } from '../state/space.ts'
 import type { StateBackend, StateEntry } from '../state/contract.ts'
+import type { StateStore } from '../state/store.ts'
 import { readBytes, readJson } from '../state/values.ts'
-import type { BackendCall, JsonObject } from '../store/contract.ts'
-import type { StoreCore } from '../store/core.ts'
+import type { BackendCall, CallOptions, JsonObject } from '../store/contract.ts'
+import type { CallMode, StoreCore } from '../store/core.ts'
 import { backOff, nothingApplied } from './contention.ts'
 import { Codec, nameOf } from './codec.ts'
 import { indexKey, indexSpace, META, scopeSpace, USED, valueKey, type ScopeId } from './layout.ts'
-import { corrupt, decodeRecord, MAX_HEAD_BYTES, type StoredRecord } from './record.ts'
+import { corrupt, decodeRecord, isExpired, MAX_HEAD_BYTES, type StoredRecord } from './record.ts'
 
 /**
  * How much one commit of the backend holds together. `all`: value, counter, and everything around them. `counter`: value and counter.
@@ -28,9 +29,7 @@ export interface Meta {
 }
 
 export interface ScopeOptions {
-  readonly core: StoreCore<StateBackend>
-  /** The workspace of the state store beneath. */
-  readonly owner: string
+  readonly state: StateStore
   readonly encryption: KeyRing | undefined
   readonly chunkBytes: number
 }
@@ -52,15 +51,18 @@ export class Scope {
   readonly keysPerCommit: number
   /** Bytes of the largest value that is stored in one piece, and of a chunk. */
   readonly chunkBytes: number
+  readonly #state: StateStore
   readonly #index: StateSpace
   #meta: Meta | undefined
   #opening: Promise<Meta> | undefined
   #modeChecked = false
   #mortals = 0
 
-  constructor(id: ScopeId, { core, owner, encryption, chunkBytes }: ScopeOptions) {
+  constructor(id: ScopeId, { state, encryption, chunkBytes }: ScopeOptions) {
+    const { core, workspaceId: owner } = state
     this.id = id
     this.core = core
+    this.#state = state
     this.space = new StateSpace(core.backend, scopeSpace(owner, id))
     this.#index = new StateSpace(core.backend, indexSpace(owner))
     this.codec = new Codec(this.space.name, encryption?.sealer(PURPOSE, id.workspaceId))
@@ -68,6 +70,15 @@ export class Scope {
     this.atomicity = atomicityOf(this.keysPerCommit)
     const room = (core.limits.valueBytes ?? Infinity) - MAX_HEAD_BYTES - this.codec.overhead
     this.chunkBytes = Math.max(1, Math.min(chunkBytes, room))
+  }
+
+  run<T>(
+    method: string,
+    mode: CallMode,
+    options: CallOptions | undefined,
+    work: (call: BackendCall) => Promise<T>,
+  ): Promise<T> {
+    return this.#state.run(method, mode, options, work)
   }
 
   /** The record under a key, also an expired one; the first look makes sure that the scope is stored the way this host stores. */
@@ -82,6 +93,16 @@ export class Scope {
   /** One answer a key. */
   async findAll(keys: readonly string[], call: BackendCall): Promise<(StoredRecord | undefined)[]> {
     return (await this.look(keys, call)).records
+  }
+
+  /** Those of the keys whose values have expired; times are in plain text, so that this needs no key ring. */
+  async expiredAmong(keys: readonly string[], call: BackendCall): Promise<string[]> {
+    const entries = await this.space.entries(keys.map(valueKey), call)
+    const now = Date.now()
+    return keys.filter((key, i) => {
+      const record = toRecord(entries[i], key)
+      return record !== undefined && isExpired(record, now)
+    })
   }
 
   /** Records and the counter at one time, as far as the backend reads at one time. */

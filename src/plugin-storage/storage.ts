@@ -222,7 +222,7 @@ export class PluginStorage {
     options: CallOptions | undefined,
     work: (call: BackendCall) => Promise<T>,
   ): Promise<T> {
-    return this.#scope.core.run(`storage.${method}`, mode, options, this.#enabled ? work : this.#denied)
+    return this.#scope.run(`storage.${method}`, mode, options, this.#enabled ? work : this.#denied)
   }
 
   readonly #denied = async (): Promise<never> => {

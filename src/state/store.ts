@@ -1,21 +1,11 @@
 /** The state store: keys with JSON values or bytes, TTLs, counters, hashes. It checks and converts; the backend holds entries. */
-import type {
-  CallOptions,
-  JsonObject,
-  JsonObjectInput,
-  JsonValue,
-  BackendCall,
-  Page,
-  StoreBase,
-  StoreOptions,
-  WorkspaceQuery,
-} from '../store/contract.ts'
-import { checkWorkspace, StoreCore, type CallMode } from '../store/core.ts'
+import type { BackendCall, CallOptions, JsonObject, JsonObjectInput, JsonValue, Page, StoreBase, WorkspaceQuery } from '../store/contract.ts'
+import { checkWorkspace, type CallMode, type StoreCore } from '../store/core.ts'
 import { decodeCursor, encodeCursor } from '../store/cursor.ts'
 import { jsonEquals, toJson } from '../store/json.ts'
 import { parseExactly } from '../store/parse.ts'
+import { StoreScope, type ScopeOptions, type WorkspaceList } from '../store/scope.ts'
 import { checkId, checkInteger, checkText, invalid, MAX_ID_BYTES } from '../store/text.ts'
-import { CANNOT_LIST, checkWorkspaceQuery, VIEW_LISTS_NONE, workspacePage } from '../store/workspaces.ts'
 import { checkKeys, copyBytes, entriesToJson, ttlMsOf, ttlToMs, type Entries } from './arguments.ts'
 import type { ScanOptions, SetOptions, StateBackend, StateCapabilities, StateEntry, StateSet, StateValue } from './contract.ts'
 import { compileGlob } from './glob.ts'
@@ -24,10 +14,7 @@ import { SCAN_PAGE, StateSpace, type Change } from './space.ts'
 import { workspacesOf, workspaceSpace } from './spaces.ts'
 import { readBytes, readJson } from './values.ts'
 
-export interface StateStoreOptions extends StoreOptions {
-  /** Canonical name of the backend. */
-  readonly name: string
-}
+export type StateStoreOptions = ScopeOptions
 
 /** A pattern may escape every byte of the longest key. */
 const MAX_PATTERN_BYTES = 2 * MAX_ID_BYTES
@@ -45,17 +32,21 @@ export class StateStore implements StoreBase {
   /** Shared with the workspace views; for this package's own layers above the store. @internal */
   readonly core: StoreCore<StateBackend>
   readonly workspaceId: string
+  readonly #scope: StoreScope<StateBackend>
   readonly #space: StateSpace
-  readonly #isView: boolean
-  #closed = false
 
-  constructor(backend: StateBackend | StoreCore<StateBackend>, options: StateStoreOptions) {
-    this.#isView = backend instanceof StoreCore
-    this.core = backend instanceof StoreCore ? backend : new StoreCore('state', options.name, backend, options)
+  constructor(source: StateBackend | StoreCore<StateBackend>, options: StateStoreOptions) {
+    this.#scope = new StoreScope('state', source, options)
+    this.core = this.#scope.core
     this.backend = this.core.name
     this.capabilities = Object.freeze({ ...this.core.backend.capabilities })
-    this.workspaceId = checkWorkspace(options.workspace ?? '')
+    this.workspaceId = this.#scope.workspaceId
     this.#space = new StateSpace(this.core.backend, workspaceSpace(this.workspaceId))
+  }
+
+  /** Runs a call of this package's own layers above the store as one of its own. @internal */
+  run<T>(method: string, mode: CallMode, options: CallOptions | undefined, work: (call: BackendCall) => Promise<T>): Promise<T> {
+    return this.#scope.run(method, mode, options, work)
   }
 
   get limits(): StoreBase['limits'] {
@@ -65,7 +56,7 @@ export class StateStore implements StoreBase {
   /** The JSON value, or undefined. What is stored is not JSON: `CORRUPT`. `T` is the caller's word for it, unchecked. */
   async get<T = JsonValue>(key: string, options?: CallOptions): Promise<T | undefined> {
     checkId(key, 'key')
-    return this.#run('get', 'read', options, async (call) => {
+    return this.#scope.run('get', 'read', options, async (call) => {
       const entry = await this.#space.entry(key, call)
       return entry === undefined ? undefined : (readJson(entry.value, key) as T)
     })
@@ -80,7 +71,7 @@ export class StateStore implements StoreBase {
   /** The bytes, or undefined. Of a JSON value they are the UTF-8 of its text. */
   async getBytes(key: string, options?: CallOptions): Promise<Uint8Array | undefined> {
     checkId(key, 'key')
-    return this.#run('getBytes', 'read', options, async (call) => {
+    return this.#scope.run('getBytes', 'read', options, async (call) => {
       const entry = await this.#space.entry(key, call)
       return entry === undefined ? undefined : readBytes(entry.value)
     })
@@ -95,12 +86,12 @@ export class StateStore implements StoreBase {
   /** True when the key was there. */
   async delete(key: string, options?: CallOptions): Promise<boolean> {
     checkId(key, 'key')
-    return this.#run('delete', 'write', options, async (call) => (await this.#space.apply({ delete: [key] }, call)) > 0)
+    return this.#scope.run('delete', 'write', options, async (call) => (await this.#space.apply({ delete: [key] }, call)) > 0)
   }
 
   async exists(key: string, options?: CallOptions): Promise<boolean> {
     checkId(key, 'key')
-    return this.#run('exists', 'read', options, async (call) => (await this.#space.entry(key, call)) !== undefined)
+    return this.#scope.run('exists', 'read', options, async (call) => (await this.#space.entry(key, call)) !== undefined)
   }
 
   /**
@@ -110,7 +101,7 @@ export class StateStore implements StoreBase {
   async keys(pattern = '*', options?: CallOptions): Promise<string[]> {
     checkText(pattern, 'pattern', MAX_PATTERN_BYTES)
     const glob = compileGlob(pattern)
-    return this.#run('keys', 'read', options, (call) => this.#space.matching(glob, call))
+    return this.#scope.run('keys', 'read', options, (call) => this.#space.matching(glob, call))
   }
 
   /** One page of the keys with a prefix, in bytewise order. Keys that are there all the while are seen exactly once over the pages. */
@@ -120,7 +111,9 @@ export class StateStore implements StoreBase {
     const limit = checkInteger(options.limit, 'limit', { min: 1, max: 1_000 }, 100)
     const after = options.cursor === undefined ? undefined : afterOf(options.cursor, prefix)
     // One more than asked, so that a cursor is given only where it leads somewhere.
-    const items = await this.#run('scan', 'read', options, (call) => this.#space.scan({ prefix, after, limit: limit + 1 }, call))
+    const items = await this.#scope.run('scan', 'read', options, (call) =>
+      this.#space.scan({ prefix, after, limit: limit + 1 }, call),
+    )
     if (items.length <= limit) return { items }
     items.length = limit
     return { items, cursor: encodeCursor(CURSOR_TAG, [prefix, items[limit - 1]!]) }
@@ -139,7 +132,7 @@ export class StateStore implements StoreBase {
   /** Seconds left, fractions included; `null` without a TTL, `undefined` when there is no such key. */
   async ttl(key: string, options?: CallOptions): Promise<number | null | undefined> {
     checkId(key, 'key')
-    return this.#run('ttl', 'read', options, async (call) => {
+    return this.#scope.run('ttl', 'read', options, async (call) => {
       const entry = await this.#space.entry(key, call)
       return entry && (entry.ttlMs === undefined ? null : entry.ttlMs / 1_000)
     })
@@ -165,7 +158,7 @@ export class StateStore implements StoreBase {
   /** The values in the order of the keys, undefined where there is none. One that is not JSON: `CORRUPT`. */
   async getMany<T = JsonValue>(keys: readonly string[], options?: CallOptions): Promise<(T | undefined)[]> {
     const wanted = checkKeys(keys)
-    return this.#run('getMany', 'read', options, async (call) => {
+    return this.#scope.run('getMany', 'read', options, async (call) => {
       const entries = await this.#space.entries(wanted, call)
       return entries.map((entry, i) => entry && (readJson(entry.value, wanted[i]!) as T))
     })
@@ -175,20 +168,20 @@ export class StateStore implements StoreBase {
   async setMany(entries: Entries, options?: SetOptions & CallOptions): Promise<void> {
     const ttlMs = ttlMsOf(options)
     const sets = Array.from(entriesToJson(entries), ([key, text]): StateSet => ({ key, value: this.#sized(text), ttlMs }))
-    await this.#run('setMany', 'idempotent', options, (call) => this.#space.setAll(sets, call))
+    await this.#scope.run('setMany', 'idempotent', options, (call) => this.#space.setAll(sets, call))
   }
 
   /** How many of the keys were there. Not atomic across keys. */
   async deleteMany(keys: readonly string[], options?: CallOptions): Promise<number> {
     const unwanted = [...new Set(checkKeys(keys))]
-    return this.#run('deleteMany', 'write', options, (call) => this.#space.deleteAll(unwanted, call))
+    return this.#scope.run('deleteMany', 'write', options, (call) => this.#space.deleteAll(unwanted, call))
   }
 
   /** False, and nothing changes, when the key is there. */
   async setIfAbsent(key: string, value: unknown, options?: SetOptions & CallOptions): Promise<boolean> {
     checkId(key, 'key')
     const set = { key, value: this.#sized(toJson(value, 'value')), ttlMs: ttlMsOf(options) }
-    return this.#run('setIfAbsent', 'write', options, async (call) => {
+    return this.#scope.run('setIfAbsent', 'write', options, async (call) => {
       const result = await this.#space.commit({ checks: [{ key, version: null }], set: [set] }, call)
       return result.applied
     })
@@ -215,7 +208,7 @@ export class StateStore implements StoreBase {
   async increment(key: string, by = 1, options?: CallOptions): Promise<number> {
     checkId(key, 'key')
     checkInteger(by, 'by', { min: Number.MIN_SAFE_INTEGER }, 1)
-    return this.#run('increment', 'write', options, async (call) => {
+    return this.#scope.run('increment', 'write', options, async (call) => {
       const result = await this.#space.commit({ add: [{ key, by }] }, call)
       if (!result.applied)
         throw this.core.error('CONFLICT', `key ${JSON.stringify(key)} or the sum is not a safe integer`, 'not-applied')
@@ -227,7 +220,7 @@ export class StateStore implements StoreBase {
   async hget<T = JsonValue>(key: string, field: string, options?: CallOptions): Promise<T | undefined> {
     checkId(key, 'key')
     checkField(field)
-    return this.#run('hget', 'read', options, async (call) => {
+    return this.#scope.run('hget', 'read', options, async (call) => {
       return fieldOf(readHash(await this.#space.entry(key, call), key), field) as T | undefined
     })
   }
@@ -248,7 +241,7 @@ export class StateStore implements StoreBase {
   /** All fields; `{}` when there is no such key. */
   async hgetall<T extends object = JsonObject>(key: string, options?: CallOptions): Promise<T> {
     checkId(key, 'key')
-    return this.#run('hgetall', 'read', options, async (call) => readHash(await this.#space.entry(key, call), key) as T)
+    return this.#scope.run('hgetall', 'read', options, async (call) => readHash(await this.#space.entry(key, call), key) as T)
   }
 
   /** Removes fields; how many were there. The TTL stays, and so does the key, as `{}`, when its last field goes. */
@@ -267,7 +260,7 @@ export class StateStore implements StoreBase {
 
   /** Deletes every key of this workspace that is there when its turn comes; how many there were. */
   async clear(options?: CallOptions): Promise<number> {
-    return this.#run('clear', 'write', options, (call) => this.#space.clear(call))
+    return this.#scope.run('clear', 'write', options, (call) => this.#space.clear(call))
   }
 
   /** The same store for another tenant. Closing the view leaves this store open; closing this store closes its views. */
@@ -277,54 +270,33 @@ export class StateStore implements StoreBase {
 
   /** One page of the workspaces that hold a key, in bytewise order. On a view, and where the backend cannot list them: `UNSUPPORTED`. */
   async listWorkspaces(query: WorkspaceQuery & CallOptions = {}): Promise<Page<string>> {
-    const { after, limit } = checkWorkspaceQuery(query)
-    return this.#run('listWorkspaces', 'read', query, async (call) => {
-      const { backend } = this.core
-      if (this.#isView) throw this.core.error('UNSUPPORTED', VIEW_LISTS_NONE)
-      if (backend.listSpaces === undefined) throw this.core.error('UNSUPPORTED', `${this.backend} ${CANNOT_LIST}`)
-      // One more than asked, so that a cursor is given only where it leads somewhere.
-      return workspacePage(await workspacesOf((scan) => backend.listSpaces!(scan, call), { after, limit: limit + 1 }), limit)
-    })
+    const { backend } = this.core
+    const list: WorkspaceList = (wanted, call) => workspacesOf((scan) => backend.listSpaces!(scan, call), wanted)
+    return this.#scope.listWorkspaces(query, backend.listSpaces && list)
   }
 
   async ping(options?: CallOptions): Promise<void> {
-    await this.#run('ping', 'read', options, (call) => this.core.backend.ping(call))
+    return this.#scope.ping(options)
   }
 
   /**
-   * Copies everything that the backend holds, all workspaces, into a folder that exists, while writers go on; the names of the files
-   * written. `UNSUPPORTED` where the engine has tools of its own for that.
+   * Writes a consistent copy of all workspaces into `directory`, which exists, while writers go on, and returns the names of its files. On a
+   * view, and where the engine has tools of its own for that: `UNSUPPORTED`.
    */
   async backupTo(directory: string, options?: CallOptions): Promise<string[]> {
-    return this.#run('backupTo', 'read', options, async (call) => {
-      const { backend } = this.core
-      if (backend.backup === undefined)
-        throw this.core.error('UNSUPPORTED', `${this.backend}: back it up with its engine's own tools`)
-      return backend.backup(directory, call)
-    })
+    return this.#scope.backupTo(directory, options)
   }
 
   async close(): Promise<void> {
-    this.#closed = true
-    if (!this.#isView) await this.core.close()
+    await this.#scope.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
 
-  async #run<T>(
-    method: string,
-    mode: CallMode,
-    options: CallOptions | undefined,
-    work: (call: BackendCall) => Promise<T>,
-  ): Promise<T> {
-    if (this.#closed) throw this.core.error('STORE_CLOSED', `${method}: the store is closed`, 'not-applied')
-    return this.core.run(method, mode, options, work)
-  }
-
   #set(method: string, set: StateSet, options: CallOptions | undefined): Promise<unknown> {
-    return this.#run(method, 'idempotent', options, (call) => this.#space.apply({ set: [set] }, call))
+    return this.#scope.run(method, 'idempotent', options, (call) => this.#space.apply({ set: [set] }, call))
   }
 
   #change<T>(
@@ -334,7 +306,7 @@ export class StateStore implements StoreBase {
     options: CallOptions | undefined,
     decide: (entry: StateEntry | undefined) => Change<T>,
   ): Promise<T> {
-    return this.#run(method, mode, options, (call) => this.#space.change(key, call, decide))
+    return this.#scope.run(method, mode, options, (call) => this.#space.change(key, call, decide))
   }
 
   #hash(hash: JsonObject): Omit<StateSet, 'key'> {

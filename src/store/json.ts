@@ -2,6 +2,7 @@
 import { HoldfastError } from '../errors.ts'
 import type { JsonObject, JsonValue } from './contract.ts'
 import { parseExactly } from './parse.ts'
+import { isSealedJson, keysMissing } from './sealed.ts'
 import { invalid, typeName } from './text.ts'
 
 /** Nesting beyond this is refused: some engines and parsers stop at 100 to 1,000 levels. */
@@ -24,7 +25,7 @@ export function objectToJson(value: unknown, path: string): string {
   return toJson(value, path)
 }
 
-/** Parses stored JSON; what is not JSON is `CORRUPT`, with `what` naming the place and never the content. */
+/** Parses stored JSON; what is not JSON is `CORRUPT`, with `what` naming the place and never the content. Encrypted text is JSON too. */
 export function parseJson(text: string, what: string): JsonValue {
   try {
     return parseExactly(text)
@@ -34,7 +35,9 @@ export function parseJson(text: string, what: string): JsonValue {
   }
 }
 
+/** Encrypted: `DECRYPTION_FAILED`. */
 export function parseJsonObject(text: string, what: string): JsonObject {
+  if (isSealedJson(text)) throw keysMissing(what)
   const value = parseJson(text, what)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new HoldfastError('CORRUPT', `${what} does not hold a JSON object`)
@@ -42,7 +45,9 @@ export function parseJsonObject(text: string, what: string): JsonObject {
   return value
 }
 
+/** Encrypted: `DECRYPTION_FAILED`. */
 export function parseJsonArray(text: string, what: string): JsonValue[] {
+  if (isSealedJson(text)) throw keysMissing(what)
   const value = parseJson(text, what)
   if (!Array.isArray(value)) throw new HoldfastError('CORRUPT', `${what} does not hold a JSON array`)
   return value

@@ -6,10 +6,6 @@ import { checkInteger, checkText, compareBytes } from './text.ts'
 /** The same for every kind of store, so that one cursor serves them all. */
 const CURSOR_TAG = 'workspaces'
 
-/** What errors say of stores that list none. */
-export const VIEW_LISTS_NONE = 'a workspace view knows no other workspaces; ask the store that it is a view of'
-export const CANNOT_LIST = 'cannot list its workspaces; keep their names yourself'
-
 export function checkWorkspaceQuery({ limit, cursor }: WorkspaceQuery): WorkspaceRecordQuery {
   const after = cursor === undefined ? undefined : decodeCursor(CURSOR_TAG, cursor, ['string'])[0]
   if (after !== undefined) checkText(after, 'cursor')

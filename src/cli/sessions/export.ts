@@ -1,9 +1,7 @@
 /** `holdfast sessions export`: sessions and their messages, streamed. */
-import { randomUUID } from 'node:crypto'
-import { open, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import { HoldfastError, type ConversationStore, type Session } from '../../index.ts'
 import { plural, progress, writeTo } from '../terminal.ts'
+import { toFile } from '../whole-file.ts'
 import { endLine, headerLine, messageLine, sessionLine, type Counts } from './jsonl.ts'
 
 export interface ExportOptions {
@@ -72,31 +70,4 @@ export async function existing(store: ConversationStore, id: string): Promise<Se
   const session = await store.getSession(id)
   if (session === undefined) throw new HoldfastError('NOT_FOUND', `there is no session ${JSON.stringify(id)}`)
   return session
-}
-
-/** The file is there whole or, after a failure, as it was before. */
-async function toFile<T>(file: string, work: (write: Write) => Promise<T>): Promise<T> {
-  const unfinished = `${file}.${randomUUID().slice(0, 8)}.part`
-  const handle = await open(unfinished, 'wx')
-  try {
-    const result = await work((text) => handle.appendFile(text))
-    await handle.sync()
-    await handle.close()
-    await rename(unfinished, file)
-    await syncFolder(dirname(file))
-    return result
-  } catch (error) {
-    await handle.close()
-    await rm(unfinished, { force: true })
-    throw error
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }

@@ -1,0 +1,78 @@
+/** Keeps encrypted and plain data apart: before the first write in a place it is looked at how things are stored there. */
+import { HoldfastError } from '../errors.ts'
+import type { BackendBase } from '../store/contract.ts'
+import { withOutcome } from '../store/core.ts'
+
+/** More are forgotten, and looked at again when it comes to it. */
+const MAX_KNOWN = 10_000
+
+/** Looks at each place once. What `look` throws refuses the write, and the next write looks again. */
+export class PlacesSeen {
+  readonly #look: (place: string) => Promise<void>
+  readonly #seen = new Set<string>()
+  readonly #looking = new Map<string, Promise<void>>()
+
+  constructor(look: (place: string) => Promise<void>) {
+    this.#look = look
+  }
+
+  /** Undefined where the place was looked at. */
+  pending(place: string): Promise<void> | undefined {
+    if (this.#seen.has(place)) return undefined
+    let looking = this.#looking.get(place)
+    if (looking === undefined) {
+      looking = this.#lookAt(place).finally(() => this.#looking.delete(place))
+      this.#looking.set(place, looking)
+    }
+    return looking
+  }
+
+  async #lookAt(place: string): Promise<void> {
+    await this.#look(place).catch((error: unknown) => {
+      throw withOutcome(error, 'not-applied')
+    })
+    if (this.#seen.size >= MAX_KNOWN) this.#seen.clear()
+    this.#seen.add(place)
+  }
+}
+
+type Method = (...args: unknown[]) => unknown
+
+/**
+ * The same backend, of whose methods the named ones wait until the place in their first argument was looked at. `applies` tells by the
+ * second argument whether a call has to.
+ */
+export function guardWrites<B extends BackendBase>(
+  backend: B,
+  writes: readonly (keyof B & string)[],
+  places: PlacesSeen,
+  applies: (place: string, change: unknown) => boolean = () => true,
+): B {
+  const guarded = new Map<PropertyKey, Method>()
+  for (const name of writes) {
+    const method = Reflect.get(backend, name) as Method
+    guarded.set(name, (...args) => {
+      const [place, change] = args as [string, unknown]
+      const looking = applies(place, change) ? places.pending(place) : undefined
+      const write = (): unknown => Reflect.apply(method, backend, args)
+      return looking === undefined ? write() : looking.then(write)
+    })
+  }
+  return new Proxy(backend, {
+    get(target, property) {
+      const known = guarded.get(property)
+      if (known !== undefined) return known
+      const member: unknown = Reflect.get(target, property, target)
+      if (typeof member !== 'function') return member
+      const bound = (member as Method).bind(target)
+      guarded.set(property, bound)
+      return bound
+    },
+  })
+}
+
+export function notEncrypted(what: string): HoldfastError {
+  return new HoldfastError('DECRYPTION_FAILED', `${what} is not encrypted, and the store has keys: convert it with encryptStore`, {
+    outcome: 'not-applied',
+  })
+}
