@@ -49,15 +49,16 @@ function names(catalogue: Catalogue, wanted: (line: Line) => boolean): string {
 
 async function backendSection(kind: string, catalogue: Catalogue): Promise<string> {
   const lines: Line[] = Object.entries(catalogue)
-  const rows = lines.map(([name, { aliases = [], schemes = [], client, planned }]) => [
+  const rows = lines.map(([name, { aliases = [], schemes = [], place, client, planned }]) => [
     `\`${name}\``,
     aliases.map((alias) => `\`${alias}\``).join(' '),
     schemes.map((scheme) => `\`${scheme}:\``).join(' '),
+    place === undefined ? '' : `\`${place}\``,
     client === undefined ? 'none' : `\`${client.package}@${client.range}\``,
     planned === true ? 'planned' : 'works',
   ])
   const options = await Promise.all(lines.filter(isBuilt).map(optionsSection))
-  return [`## ${kind}`, table(['name', 'aliases', 'URLs', 'client library', 'status'], rows), ...options].join('\n\n')
+  return [`## ${kind}`, table(['name', 'aliases', 'URLs', 'in `dir`', 'client library', 'status'], rows), ...options].join('\n\n')
 }
 
 /** The options of a backend, from the schema by which they are checked. */

@@ -25,13 +25,18 @@ export async function findConfig(root: string, named: string | undefined): Promi
 /** What the file says, unchecked: JSON, or a module's default export, which may be a promise of it. */
 export async function loadConfig(file: string): Promise<unknown> {
   try {
-    if (extname(file).toLowerCase() === '.json') return await readJson(file)
+    if (isTextFile(file)) return await readJson(file)
     const module = (await import(pathToFileURL(file).href)) as { default?: unknown }
     // Awaited here, so that a promise that fails is an unreadable file like any other.
     return await module.default
   } catch (error) {
     throw unreadable(file, error)
   }
+}
+
+/** True for JSON; other files are modules. */
+export function isTextFile(file: string): boolean {
+  return extname(file).toLowerCase() === '.json'
 }
 
 /** Only what is certainly not there counts as missing: a broken link, or a folder that may not be searched, is a mistake to be told. */

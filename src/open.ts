@@ -19,6 +19,7 @@ import { typeName } from './store/text.ts'
 import { mergedWorkspaces } from './store/workspaces.ts'
 
 interface Creates {
+  placeOf(name: string): string | undefined
   create(name: string, options: Record<string, unknown>): Promise<unknown>
   tables(name: string, options: Record<string, unknown>): Promise<StoreTables | undefined>
 }
@@ -27,19 +28,6 @@ const REGISTRIES: { readonly [K in Kind]: Creates } = {
   conversation: CONVERSATION_STORES,
   knowledge: KNOWLEDGE_STORES,
   state: STATE_STORES,
-}
-
-const SQLITE_NAMES = ['sqlite', 'sync_sqlite', 'sqlite_sync', 'async_sqlite', 'sqlite_async', 'aiosqlite']
-
-/** What the embedded backends, for which `dir` and `durability` are, keep in `dir`, by name and alias. */
-const EMBEDDED: { readonly [K in Kind]: ReadonlyMap<string, string> } = {
-  conversation: new Map([...sqliteFiles('conversation'), ['json', 'conversations']]),
-  knowledge: new Map(sqliteFiles('knowledge')),
-  state: new Map([...sqliteFiles('state'), ['file', 'state']]),
-}
-
-function sqliteFiles(kind: Kind): [string, string][] {
-  return SQLITE_NAMES.map((name) => [name, `${kind}.db`])
 }
 
 export async function open(options: PersistenceOptions): Promise<Persistence> {
@@ -55,7 +43,7 @@ export async function open(options: PersistenceOptions): Promise<Persistence> {
   const settings = await resolveSettings({ ...rest, ...given }, { root, env: process.env, config })
   const opened: AsyncDisposable[] = []
   const obtain = async <K extends Kind>(kind: K, value: unknown): Promise<Stores[K]> => {
-    if (isStore(value)) return value as Stores[K]
+    if (isStore(value)) return givenOpen(kind, value as Stores[K], settings)
     const store = await openStore(kind, settings)
     opened.push(store)
     return store
@@ -85,13 +73,14 @@ export function storeTables(kind: Kind, settings: ResolvedSettings): Promise<Sto
 
 /** The backend of a kind with all of its options. */
 function chosen(kind: Kind, settings: ResolvedSettings): { name: string; options: Record<string, unknown> } {
-  const { workspace, timeoutMs, embed } = settings
+  const { workspace, timeoutMs, embed, encryption } = settings
   const { name, options } = choose(kind, settings.stores[kind].setting)
   const common = {
     workspace,
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(kind === 'knowledge' && embed !== undefined ? { embed } : {}),
-    ...embedded(settings, EMBEDDED[kind].get(name.toLowerCase()), options),
+    ...(kind !== 'knowledge' && encryption !== undefined ? { encryption } : {}),
+    ...embedded(settings, REGISTRIES[kind].placeOf(name), options),
   }
   return { name, options: { ...common, ...options } }
 }
@@ -113,19 +102,25 @@ function nameForUrl(kind: Kind, url: string): string {
   throw new HoldfastError('INVALID_OPTIONS', `${kind}: its URL does not tell the backend; name one with "backend"`, { kind })
 }
 
-/** What the settings say about an embedded store that does not say it itself; `file` is its place in `dir`. */
+/** What the settings say about an embedded store that does not say it itself. */
 function embedded(
   { dir, durability }: ResolvedSettings,
-  file: string | undefined,
+  place: string | undefined,
   options: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {
-  if (file === undefined) return {}
+  if (place === undefined) return {}
   const isPlaced = options['path'] !== undefined || options['url'] !== undefined
-  return { ...(isPlaced ? {} : { path: join(dir, file) }), ...(durability === undefined ? {} : { durability }) }
+  return { ...(isPlaced ? {} : { path: join(dir, place) }), ...(durability === undefined ? {} : { durability }) }
 }
 
 function isStore(value: unknown): value is Stores[Kind] {
   return typeof value === 'object' && value !== null && isFinishedStore(value)
+}
+
+/** A store that was given open has its own options; keys that are for all stores must not seem to be its own. */
+function givenOpen<K extends Kind>(kind: K, store: Stores[K], { encryption }: ResolvedSettings): Stores[K] {
+  if (encryption === undefined || kind === 'knowledge' || Reflect.get(store, 'encrypted') === true) return store
+  throw new HoldfastError('INVALID_OPTIONS', `${kind}: the store was opened without encryption; give it its keys there`, { kind })
 }
 
 /** Undefined where the value is a store of this kind, which needs no setting. */

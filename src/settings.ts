@@ -1,6 +1,7 @@
 /** Which stores to open: arguments, config file, environment and defaults, in this order of precedence. */
 import { join, resolve } from 'node:path'
-import { findConfig, loadConfig } from './config-file.ts'
+import { findConfig, isTextFile, loadConfig } from './config-file.ts'
+import type { EncryptableStoreOptions } from './encryption/options.ts'
 import { HoldfastError, isHoldfastError, KINDS, type Kind } from './errors.ts'
 import type { Embed } from './knowledge/contract.ts'
 import { isPlainObject } from './knowledge/filter.ts'
@@ -26,6 +27,11 @@ export interface Settings {
   readonly timeoutMs?: number | undefined
   /** Makes embeddings of documents and queries that come without one. Only as an argument or from a config file that is a module. */
   readonly embed?: Embed | undefined
+  /**
+   * Keys that conversations and the values of state are encrypted with; knowledge is not encrypted. Only as an argument or from a config
+   * file that is a module. Default: nothing is encrypted.
+   */
+  readonly encryption?: EncryptableStoreOptions['encryption']
 }
 
 /** Where settings are looked for. */
@@ -53,6 +59,7 @@ export interface ResolvedSettings {
   readonly durability: Settings['durability']
   readonly timeoutMs: number | undefined
   readonly embed: Embed | undefined
+  readonly encryption: Settings['encryption']
   readonly stores: { readonly [K in Kind]: ResolvedStore }
   /** Absolute path of the config file, where one was read. */
   readonly file: string | undefined
@@ -69,6 +76,7 @@ const SETTING_NAMES = [
   'durability',
   'timeoutMs',
   'embed',
+  'encryption',
 ] as const satisfies readonly (keyof Settings)[]
 
 /** Options of `openPersistence` beside the settings; listed so that a misspelling of them is understood. */
@@ -86,7 +94,7 @@ const VARIABLES = {
 } as const satisfies Partial<Record<keyof Settings, string>>
 
 /** Read elsewhere; listed so that a misspelling of them is noticed here. */
-const OTHER_VARIABLES = ['HOLDFAST_CONFIG', 'HOLDFAST_APP_ROOT', 'HOLDFAST_REQUIRE']
+const OTHER_VARIABLES = ['HOLDFAST_CONFIG', 'HOLDFAST_APP_ROOT', 'HOLDFAST_KEYS_FILE', 'HOLDFAST_REQUIRE']
 const VARIABLE_PREFIX = 'HOLDFAST_'
 
 const MAX_TIMEOUT_MS = 2 ** 31 - 1
@@ -97,7 +105,7 @@ const MAX_NAME = 64
 export async function resolveSettings(given: Settings, place: Place): Promise<ResolvedSettings> {
   const layers: (readonly [Source, Settings])[] = [['argument', checkSettings(given, 'arguments', PLACE_NAMES)]]
   const file = await configOf(place)
-  if (file !== undefined) layers.push(['file', checkSettings(await loadConfig(file), file)])
+  if (file !== undefined) layers.push(['file', withoutKeys(checkSettings(await loadConfig(file), file), file)])
   layers.push(['environment', fromEnvironment(place.env)])
   const layerOf = (name: keyof Settings): (typeof layers)[number] =>
     layers.find(([, layer]) => layer[name] !== undefined) ?? (['default', {}] as const)
@@ -113,6 +121,7 @@ export async function resolveSettings(given: Settings, place: Place): Promise<Re
     durability: value('durability'),
     timeoutMs: value('timeoutMs'),
     embed: value('embed'),
+    encryption: value('encryption'),
     stores: { conversation: store('conversation'), knowledge: store('knowledge'), state: store('state') },
     file,
     sources: Object.fromEntries(SETTING_NAMES.map((name) => [name, layerOf(name)[0]])) as ResolvedSettings['sources'],
@@ -151,6 +160,18 @@ function checkSettings(
   return Object.fromEntries(entries)
 }
 
+/** Refuses keys in a file that holds text only, which ends up in backups and repositories; a module can take them from elsewhere. */
+function withoutKeys(settings: Settings, file: string): Settings {
+  if (!isTextFile(file)) return settings
+  const holders = [settings, ...KINDS.map((kind) => settings[kind])]
+  const found = holders.some((holder) => typeof holder === 'object' && 'encryption' in holder)
+  if (!found) return settings
+  throw new HoldfastError(
+    'INVALID_OPTIONS',
+    `${file}: encryption belongs in no JSON file; make it a module, holdfast.config.ts, that takes the keys from where secrets are kept`,
+  )
+}
+
 function isSettingName(name: string): name is keyof Settings {
   return (SETTING_NAMES as readonly string[]).includes(name)
 }
@@ -165,6 +186,9 @@ function unknownSetting(name: string, alsoKnown: readonly string[]): string {
 function problemOf(name: keyof Settings, value: unknown): string | undefined {
   if (name === 'conversation' || name === 'knowledge' || name === 'state') return problemOfStore(value)
   if (name === 'embed') return typeof value === 'function' ? undefined : `must be a function, not ${typeName(value)}`
+  if (name === 'encryption') {
+    return typeof value === 'object' && !Array.isArray(value) ? undefined : `must be a key ring, not ${typeName(value)}`
+  }
   if (name === 'timeoutMs') {
     const inRange = Number.isInteger(value) && (value as number) > 0 && (value as number) <= MAX_TIMEOUT_MS
     return inRange ? undefined : `must be an integer from 1 to ${MAX_TIMEOUT_MS}`

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CONVERSATION_CATALOGUE } from '../src/conversation/catalogue.ts'
 import type { Kind } from '../src/errors.ts'
 import { KNOWLEDGE_CATALOGUE } from '../src/knowledge/catalogue.ts'
+import { openPersistence } from '../src/index.ts'
 import { StoreRegistry } from '../src/registry/index.ts'
 import { STATE_CATALOGUE } from '../src/state/catalogue.ts'
 import type { Catalogue, CatalogueLine } from '../src/store/factory.ts'
+import { scratch } from './support.ts'
 
 const CATALOGUES: Readonly<Record<Kind, Catalogue>> = {
   conversation: CONVERSATION_CATALOGUE,
@@ -123,6 +127,27 @@ describe.each(KINDS)('%s catalogue', (kind) => {
     }
   })
 
+  it('every embedded backend keeps its data in its place, under whatever name it is asked for', async () => {
+    const registry = registryOf(kind)
+    for (const [name, line] of linesOf(kind)) {
+      const schema = (await line.load?.())?.create.schema ?? {}
+      const { place } = line
+      // What takes a path and a durability is embedded: `openPersistence` must know its place.
+      assert.equal(place !== undefined, 'path' in schema && 'durability' in schema, name)
+      // The same place where it is opened by itself.
+      const fallback = join('.holdfast', place ?? '').replace(`${kind}.db`, 'KIND.db')
+      for (const asked of place === undefined ? [] : [name, ...(line.aliases ?? []), name.toUpperCase()]) {
+        const dir = await scratch()
+        const memory = { conversation: 'memory', knowledge: 'memory', state: 'memory' }
+        await using db = await openPersistence({ config: false, ...memory, dir, [kind]: asked })
+        await db.ping()
+        assert.equal(registry.placeOf(asked), place)
+        assert(readdirSync(dir).includes(place!), asked)
+        assert(schema['path']!.description.endsWith(`default ${fallback}`), asked)
+      }
+    }
+  })
+
   it('a scheme means one backend', () => {
     const schemes = linesOf(kind).flatMap(([, { schemes = [] }]) => schemes)
     assert.deepEqual(
@@ -152,6 +177,16 @@ describe('catalogues', () => {
       ranges.set(client.package, client.range)
     }
     assert(ranges.size > 10)
+  })
+})
+
+describe('placeOf', () => {
+  it('is that of the backend that has the name now', () => {
+    const registry = registryOf('state')
+    assert.equal(registry.placeOf('Sqlite_Sync'), 'state.db')
+    for (const name of ['memory', 'redis', 'nobody', '__proto__', '']) assert.equal(registry.placeOf(name), undefined)
+    registry.register('sqlite', () => assert.fail('not opened'), { override: true })
+    assert.equal(registry.placeOf('sqlite'), undefined)
   })
 })
 

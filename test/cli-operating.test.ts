@@ -99,8 +99,15 @@ it('holdfast workspaces lists and deletes tenants', async () => {
   expect(list!.stdout).toBe('(unnamed)\na\nb\\n\n')
   expect(JSON.parse(json!.stdout)).toEqual({ items: ['', 'a', 'b\n'] })
   expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') as string })
-  expect(JSON.parse(deleted!.stdout)).toEqual({ sessions: 0, messages: 0, collections: 1, documents: 0, keys: 2 })
-  expect(again!.stdout).toBe('deleted a: 0 sessions, 0 messages, 0 collections, 0 documents, 0 keys\n')
+  expect(JSON.parse(deleted!.stdout)).toEqual({
+    sessions: 0,
+    messages: 0,
+    collections: 1,
+    documents: 0,
+    keys: 2,
+    pluginScopes: 0,
+  })
+  expect(again!.stdout).toBe('deleted a: 0 sessions, 0 messages, 0 collections, 0 documents, 0 keys, 0 plugin storages\n')
   expect(unnamed!.stdout).toContain('deleted (unnamed): ')
   expect((await holdfast(['workspaces', 'list', '--json'], { cwd })).stdout).toContain('"b\\n"')
 })

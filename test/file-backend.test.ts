@@ -174,6 +174,74 @@ describe('a process that dies', () => {
   })
 })
 
+describe('spaces', () => {
+  const LONG = 'ä'.repeat(200)
+  const listed = async (store: StateStore): Promise<readonly string[]> => (await store.listWorkspaces()).items
+  const spaceNames = async (path: string): Promise<string[]> => (await readdir(join(path, 'spaces'))).toSorted()
+
+  it('are those with a key that is not expired, whoever wrote it', async () => {
+    const path = await folder()
+    const [a, b] = [await open(path), await open(path)]
+    for (const name of ['w', LONG, 'gone']) await a.workspace(name).set('k', 1)
+    await a.workspace('expired').set('k', 1, { ttl: 0.02 })
+    await a.workspace('mixed').setMany({ a: 1, b: 1 }, { ttl: 0.02 })
+    await a.workspace('mixed').set('c', 1, { ttl: 60 })
+    deepStrictEqual(await listed(b), ['expired', 'gone', 'mixed', 'w', LONG])
+    await b.workspace('gone').delete('k')
+    await sleep(25)
+    // Of these, `a` has all in memory, `b` some, and the last one none.
+    for (const store of [a, b, await open(path)]) deepStrictEqual(await listed(store), ['mixed', 'w', LONG])
+  })
+
+  it('with names too long for a folder have them beside it, for as long as they hold a key', async () => {
+    const path = await folder()
+    const store = await open(path)
+    const view = store.workspace(LONG)
+    await view.setMany({ a: 1, b: 2 })
+    const [name, note] = (await spaceNames(path)) as [string, string]
+    match(name, /^~[0-9a-f]{64}$/)
+    strictEqual(note, `${name}~`)
+    deepStrictEqual(JSON.parse(await readFile(join(path, 'spaces', note), 'utf8')), { space: `w:${LONG}` })
+    await view.delete('a')
+    deepStrictEqual(await listed(store), [LONG])
+    await view.delete('b')
+    deepStrictEqual([await listed(store), await spaceNames(path)], [[], [name]])
+    await view.set('a', 3)
+    deepStrictEqual(await listed(await open(path)), [LONG])
+    await view.clear()
+    await store.close()
+    // A checkpoint took the folder, and all others.
+    deepStrictEqual(await readdir(path).then((names) => names.includes('spaces')), false)
+  })
+
+  it('whose name was lost are told of, not left out', async () => {
+    const path = await folder()
+    const store = await open(path)
+    await store.workspace(LONG).set('k', 1)
+    const note = (await spaceNames(path))[1]!
+    for (const harm of [
+      () => writeFile(join(path, 'spaces', note), '{"space":"w:other"}'),
+      () => rm(join(path, 'spaces', note)),
+    ]) {
+      await harm()
+      await rejects(store.listWorkspaces(), { code: 'CORRUPT', message: new RegExp(note) })
+    }
+    strictEqual(await store.workspace(LONG).get('k'), 1)
+  })
+
+  it('are not what others left among their folders', async () => {
+    const path = await folder()
+    const store = await open(path)
+    await store.set('k', 1)
+    await writeFile(join(path, 'spaces', '.DS_Store'), 'x')
+    await writeFile(join(path, 'spaces', 'w=3ax'), 'x')
+    await mkdir(join(path, 'spaces', 'w=3aempty'))
+    await mkdir(join(path, 'spaces', 'w=3aforeign'))
+    await writeFile(join(path, 'spaces', 'w=3aforeign', 'Readme'), 'x')
+    deepStrictEqual(await listed(store), [''])
+  })
+})
+
 describe('several handles', () => {
   it('see each other across emptied journals', async () => {
     const path = await folder()

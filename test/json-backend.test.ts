@@ -1,6 +1,6 @@
 /** What only the conversation backend `json` has: its files, and what becomes of them after crashes and by other hands. */
 import { deepStrictEqual, match, ok, rejects, strictEqual } from 'node:assert/strict'
-import { appendFile, cp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { ConversationStore } from '../src/conversation/store.ts'
@@ -238,6 +238,30 @@ describe('the index', () => {
     ok((await readFile(join(path, 'index.jsonl'), 'utf8')).split('\n').length < 1_200)
     await store.close()
     strictEqual((await (await open(path)).getSession('s'))?.lastSeq, 3_003)
+  })
+})
+
+describe('workspaces', () => {
+  const listed = async (store: ConversationStore): Promise<readonly string[]> => (await store.listWorkspaces()).items
+
+  it('are those with a session now, whoever wrote it, also where the index is made anew', async () => {
+    const path = await folder()
+    const long = 'ä'.repeat(200)
+    const [a, b] = [await open(path), await open(path)]
+    for (const name of ['w', long, 'gone']) await a.workspace(name).createSession({ id: 's' })
+    deepStrictEqual(await listed(b), ['', 'gone', 'w', long])
+    await b.workspace('gone').deleteSession('s')
+    deepStrictEqual(await listed(a), ['', 'w', long])
+    for (const store of [a, b]) await store.close()
+    await rm(join(path, 'index.jsonl'))
+    deepStrictEqual(await listed(await open(path)), ['', 'w', long])
+  })
+
+  it('are not what a file system leaves among their folders', async () => {
+    const path = await folder()
+    await writeFile(join(path, 'sessions', '.DS_Store'), 'x')
+    await mkdir(join(path, 'sessions', 'empty'))
+    deepStrictEqual(await listed(await open(path)), [''])
   })
 })
 

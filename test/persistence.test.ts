@@ -18,6 +18,7 @@ import {
   type StateStore,
   type Workspace,
 } from '../src/index.ts'
+import { generateKey, PluginHost } from '../src/plugin-storage/index.ts'
 import { fakeState } from './registry-support.ts'
 import { exec, ROOT, run, scratch } from './support.ts'
 
@@ -501,6 +502,37 @@ describe('a workspace', () => {
     expect(await db.workspace('w').state.get('k')).toBe('w')
     expect(await db.deleteWorkspace('')).toEqual(NOTHING)
     expect(await db.deleteWorkspace('w')).toEqual(FILLED)
+  })
+
+  it('loses what plugins have stored in it too, and no other does', async () => {
+    const db = await open({ dir: await scratch(), workspace: 'home' })
+    const encryption = { current: 'a', keys: { a: generateKey() } }
+    const hosts = {
+      home: new PluginHost({ state: db.state }),
+      unnamed: new PluginHost({ state: db.workspace('').state, encryption }),
+      own: new PluginHost({ state: db.workspace('w').state }),
+    }
+    const scopes = { home: ['w', 'home', ''], unnamed: ['w', 'w2', ''], own: ['w', 'any'] }
+    for (const [name, workspaces] of Object.entries(scopes)) {
+      for (const workspaceId of workspaces) {
+        const { storage } = hosts[name as keyof typeof hosts].session({ workspaceId, pluginId: 'a/p' })
+        await storage.setText('gone', 'x', { ttl: 0.001 })
+        await storage.setText('k', 'v')
+      }
+    }
+    const left = async (): Promise<string[]> => {
+      const found: string[] = []
+      for (const [name, host] of Object.entries(hosts))
+        for await (const { workspaceId } of host.scopes()) found.push(`${name} ${workspaceId}`)
+      return found.toSorted()
+    }
+    expect(await db.deleteWorkspace('w')).toEqual({ ...NOTHING, pluginScopes: 4 })
+    expect(await left()).toEqual(['home ', 'home home', 'unnamed ', 'unnamed w2'])
+    expect(await db.deleteWorkspace('w')).toEqual(NOTHING)
+    expect(await db.deleteWorkspace('')).toEqual({ ...NOTHING, pluginScopes: 2 })
+    expect(await left()).toEqual(['home home', 'unnamed w2'])
+    expect(await hosts.home.session({ workspaceId: 'home', pluginId: 'a/p' }).storage.getText('k')).toBe('v')
+    expect(await db.deleteWorkspace('home')).toEqual({ ...NOTHING, pluginScopes: 1 })
   })
 
   it('closes for itself', async () => {

@@ -26,6 +26,25 @@ describe('a stream of 100 MB', () => {
   )
 })
 
+describe('a host over a workspace view', () => {
+  it('is refused once the view is closed, and others go on', async () => {
+    await using state = await STATE_STORES.create('memory')
+    const view = state.workspace('w')
+    const scope = { workspaceId: 'w', pluginId: 'a/p' }
+    const [host, other] = [new PluginHost({ state: view }), new PluginHost({ state: state.workspace('w') })]
+    const { storage } = host.session(scope)
+    await storage.setText('k', 'v')
+    await view.close()
+    const refused = { code: 'STORE_CLOSED' }
+    await expect(storage.getText('k')).rejects.toMatchObject(refused)
+    await expect(storage.setText('k', 'w')).rejects.toMatchObject(refused)
+    await expect(collect(storage.createReadStream('k'))).rejects.toMatchObject(refused)
+    await expect(collect(host.scopes())).rejects.toMatchObject(refused)
+    await expect(host.clear(scope)).rejects.toMatchObject(refused)
+    expect(await other.session(scope).storage.getText('k')).toBe('v')
+  })
+})
+
 describe('the files of an encrypted store', () => {
   it('hold none of the plaintexts written, by whatever method', { timeout: 120_000 }, async () => {
     const folder = await scratch()

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -204,6 +204,46 @@ describe('sqlite file', () => {
       expect(plan.join(), text).toMatch(/USING (COVERING )?INDEX/)
     }
     db.close()
+  })
+})
+
+describe('scan of an sqlite file', () => {
+  const PAGE = 4096
+  const MARK = 'in a row'
+
+  /** A file whose rows cannot be read, while its indexes can. */
+  async function withoutRows(expiresAt: number | null): Promise<DatabaseSync> {
+    const path = join(await scratch(), 'state.db')
+    const db = new DatabaseSync(path)
+    for (const { up } of stateSchema(SQLITE_DIALECT, 'holdfast_').migrations) for (const sql of up) db.exec(sql)
+    const { put } = stateStatements(SQLITE_DIALECT, 'holdfast_')
+    for (const key of ['a', 'b', 'c']) db.prepare(put).run('', key, 1, MARK.repeat(100), null)
+    db.prepare(put).run('elsewhere', 'd', 1, MARK.repeat(100), expiresAt)
+    db.close()
+    const bytes = await readFile(path)
+    for (let at = PAGE; at < bytes.length; at += PAGE) {
+      const page = bytes.subarray(at, at + PAGE)
+      if (page.includes(MARK)) page.fill(0xff)
+    }
+    await writeFile(path, bytes)
+    const damaged = new DatabaseSync(path)
+    onTestFinished(() => damaged.close())
+    return damaged
+  }
+
+  const scan = (db: DatabaseSync, now: number): unknown[] =>
+    db
+      .prepare(stateStatements(SQLITE_DIALECT, 'holdfast_').scan(false, false))
+      .all('', '', now, now, 10)
+      .map(({ key }) => key)
+
+  it('reads the index alone while nothing has expired', async () => {
+    for (const expiresAt of [null, 1_000]) expect(scan(await withoutRows(expiresAt), 999)).toEqual(['a', 'b', 'c'])
+  })
+
+  it('looks at the rows where something has', async () => {
+    const db = await withoutRows(1_000)
+    expect(() => scan(db, 1_000)).toThrow(/malformed/)
   })
 })
 

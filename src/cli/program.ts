@@ -11,6 +11,7 @@ import { EXIT, reportFailure } from './failure.ts'
 import type { GlobalOptions } from './globals.ts'
 import { addBackup, addRestore, addSchema, addState, addWorkspaces } from './operating.ts'
 import type { PruneOptions } from './sessions/prune.ts'
+import { addStorage } from './storage/define.ts'
 import { endQuietlyOnClosedPipe, printable } from './terminal.ts'
 
 /** Runs one command line and returns its exit code. Errors have been reported by then. */
@@ -52,6 +53,7 @@ const COMMANDS = [
   addBackends,
   addSessions,
   addState,
+  addStorage,
   addWorkspaces,
   addBackup,
   addRestore,

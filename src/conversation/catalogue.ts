@@ -7,9 +7,13 @@ const MYSQL2 = { package: 'mysql2', range: '^3' } as const
 
 export const CONVERSATION_CATALOGUE = {
   memory: { load: () => import('./backends/memory.ts') },
-  sqlite: { schemes: ['sqlite', 'file'], load: () => import('./backends/sqlite.ts') },
-  sync_sqlite: { aliases: ['sqlite_sync'], load: () => import('./backends/sqlite.ts') },
-  async_sqlite: { aliases: ['aiosqlite', 'sqlite_async'], load: () => import('./backends/async_sqlite.ts') },
+  sqlite: { schemes: ['sqlite', 'file'], place: 'conversation.db', load: () => import('./backends/sqlite.ts') },
+  sync_sqlite: { aliases: ['sqlite_sync'], place: 'conversation.db', load: () => import('./backends/sqlite.ts') },
+  async_sqlite: {
+    aliases: ['aiosqlite', 'sqlite_async'],
+    place: 'conversation.db',
+    load: () => import('./backends/async_sqlite.ts'),
+  },
   postgres: {
     aliases: ['neon', 'cockroachdb', 'crdb', 'cockroach', 'xata'],
     schemes: ['postgres', 'postgresql'],
@@ -19,7 +23,7 @@ export const CONVERSATION_CATALOGUE = {
   async_postgres: { aliases: ['asyncpg', 'postgres_async'], client: PG, planned: true },
   mysql: { schemes: ['mysql', 'mariadb'], client: MYSQL2, planned: true },
   async_mysql: { aliases: ['aiomysql', 'mysql_async'], client: MYSQL2, planned: true },
-  json: { load: () => import('./backends/json.ts') },
+  json: { place: 'conversations', load: () => import('./backends/json.ts') },
   singlestore: { schemes: ['singlestore'], client: MYSQL2, planned: true },
   supabase: { client: { package: '@supabase/supabase-js', range: '^2' }, planned: true },
   surrealdb: { schemes: ['surrealdb', 'surrealkv'], client: { package: 'surrealdb', range: '^2' }, planned: true },

@@ -130,6 +130,7 @@ export interface SessionRecord {
   readonly id: string
   readonly userId: string | null
   readonly agentId: string | null
+  /** Up to 6,144 bytes: 4,096 of a caller's, which are more once they are encrypted. */
   readonly name: string | null
   /** JSON object text. */
   readonly state: string

@@ -3,7 +3,8 @@ import { isHoldfastError } from '../errors.ts'
 import type { BackendCall } from '../store/contract.ts'
 import type { ConversationBackend, MessageRecord, SessionRecord } from './contract.ts'
 import type { EncryptedConversations } from './encrypted.ts'
-import { isSealedMessage, isSealedSession, type ConversationSealing } from './sealing.ts'
+import { isSealedSession } from './plain.ts'
+import { isSealedMessage, type ConversationSealing } from './sealing.ts'
 
 export type Target = 'sealed' | 'plain'
 
@@ -72,8 +73,7 @@ class Converter {
   async #write(record: SessionRecord): Promise<boolean> {
     const { id, updatedAt, version } = record
     const plain = this.#sealing.openSession(this.#workspace, record, true)
-    const { name, state, metadata } =
-      this.#target === 'sealed' ? this.#sealing.sealSession(this.#workspace, id, plain) : plain
+    const { name, state, metadata } = this.#target === 'sealed' ? this.#sealing.sealSession(this.#workspace, id, plain) : plain
     const options = { now: updatedAt, ifVersion: version }
     try {
       await this.#backend.patchSession(this.#workspace, id, { name, state, metadata }, options, this.#call)
@@ -89,7 +89,12 @@ class Converter {
     let after = 0
     let page: MessageRecord[]
     do {
-      page = await this.#backend.readMessages(this.#workspace, session.id, { after, order: 'asc', limit: MESSAGE_PAGE }, this.#call)
+      page = await this.#backend.readMessages(
+        this.#workspace,
+        session.id,
+        { after, order: 'asc', limit: MESSAGE_PAGE },
+        this.#call,
+      )
       const pending = page.filter((message) => !this.#isMessageDone(message)).values()
       const worker = async (): Promise<void> => {
         for (const { id } of pending) await this.#message(session, id)

@@ -1,8 +1,7 @@
 /** Encryption at rest over any conversation backend. */
 import type { KeyRing, KeyRingOptions } from '../encryption/key-ring.ts'
-import { guardWrites, notEncrypted, PlacesSeen } from '../encryption/mode.ts'
+import { notEncrypted, PlacesSeen } from '../encryption/mode.ts'
 import type { BackendCall, Limits, WorkspaceRecordQuery } from '../store/contract.ts'
-import { keysMissing } from '../store/sealed.ts'
 import type {
   ConversationBackend,
   ConversationCapabilities,
@@ -15,26 +14,15 @@ import type {
   SessionRecordQuery,
 } from './contract.ts'
 import { matchesMetadata, type MetadataQuery } from './metadata.ts'
-import { ConversationSealing, isSealedSession } from './sealing.ts'
+import { isSealedSession, newestSession, workspaceName } from './plain.ts'
+import { ConversationSealing } from './sealing.ts'
 
 /** Sessions read at a time where their metadata is looked through. */
 const FILTER_PAGE = 200
 
-/** What adds or changes content; deleting needs no keys. */
-const WRITES = ['createSession', 'patchSession', 'append', 'patchMessage', 'restore'] as const
-
 /** The same backend, whose sessions and messages are encrypted. It cannot search. */
 export function encryptConversations(backend: ConversationBackend, keys: KeyRing | KeyRingOptions): EncryptedConversations {
   return new EncryptedConversations(backend, keys)
-}
-
-/** The same backend, which refuses to write where sessions are encrypted. */
-export function plainConversations(backend: ConversationBackend): ConversationBackend {
-  const look = async (workspace: string): Promise<void> => {
-    const newest = await newestSession(backend, workspace)
-    if (newest !== undefined && isSealedSession(newest)) throw keysMissing(workspaceName(workspace))
-  }
-  return guardWrites(backend, WRITES, new PlacesSeen(look))
 }
 
 export class EncryptedConversations implements ConversationBackend {
@@ -83,13 +71,7 @@ export class EncryptedConversations implements ConversationBackend {
     call?: BackendCall,
   ): Promise<SessionRecord | undefined> {
     await this.#places.pending(workspace)
-    const record = await this.stored.patchSession(
-      workspace,
-      id,
-      this.sealing.sealSession(workspace, id, patch),
-      options,
-      call,
-    )
+    const record = await this.stored.patchSession(workspace, id, this.sealing.sealSession(workspace, id, patch), options, call)
     return record && this.sealing.openSession(workspace, record)
   }
 
@@ -199,14 +181,4 @@ export class EncryptedConversations implements ConversationBackend {
     } while (page.length === FILTER_PAGE && found.size < query.limit)
     return [...found.values()].slice(0, query.limit)
   }
-}
-
-/** All sessions of a workspace are stored alike, but for a conversion that was interrupted: it begins with the newest. */
-async function newestSession(backend: ConversationBackend, workspace: string): Promise<SessionRecord | undefined> {
-  const [newest] = await backend.listSessions(workspace, { order: 'desc', limit: 1 })
-  return newest
-}
-
-function workspaceName(workspace: string): string {
-  return workspace === '' ? 'the default workspace' : `workspace ${JSON.stringify(workspace)}`
 }

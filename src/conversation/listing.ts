@@ -52,6 +52,11 @@ export class Listing {
     return this.#workspaces.get(workspace)?.get(id)
   }
 
+  /** Those with a session, in no order. */
+  workspaces(): Iterable<string> {
+    return this.#workspaces.keys()
+  }
+
   /** Sessions of a workspace, in no order. */
   of(workspace: string): readonly Listed[] {
     return [...(this.#workspaces.get(workspace)?.values() ?? [])]

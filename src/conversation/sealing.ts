@@ -9,6 +9,7 @@ import { Sealers } from '../encryption/sealers.ts'
 import type { Limits } from '../store/contract.ts'
 import { isSealedJson, unwrapSealed, wrapSealed, type SealedShape } from '../store/sealed.ts'
 import type { MessageRecord, MessageRecordPatch, SessionRecord, SessionRecordPatch } from './contract.ts'
+import { isSealedSession } from './plain.ts'
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
@@ -136,11 +137,6 @@ export class ConversationSealing {
     // One more for the mark in front of content.
     return Math.max(1, sealedBytes - this.#sealers.of('').overhead - 1)
   }
-}
-
-/** Whether the session is stored encrypted. Its state always tells: an encrypted session's is never `{}`. */
-export function isSealedSession(record: SessionRecord): boolean {
-  return isSealedJson(record.state)
 }
 
 /** Whether any field of the message is stored encrypted. */

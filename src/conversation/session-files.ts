@@ -53,6 +53,11 @@ export class SessionFiles implements FolderObserver {
     return this.#index(files).of(workspace)
   }
 
+  /** Workspaces with a session, in no order. */
+  workspaces(files: FolderView): Iterable<string> {
+    return this.#index(files).workspaces()
+  }
+
   /** The messages of a session that is listed, kept in memory. */
   transcript(files: FolderView, workspace: string, id: string): Transcript {
     const file = fileOf(workspace, id)

@@ -99,6 +99,16 @@ export class ConversationStore implements StoreBase {
     return this.#scope.core.limits
   }
 
+  /** True where sessions and messages are encrypted. */
+  get encrypted(): boolean {
+    return this.#backend.encrypted === true
+  }
+
+  /** Shared with the workspace views; for this package's own layers above the store. @internal */
+  get core(): StoreCore<ConversationBackend> {
+    return this.#scope.core
+  }
+
   // ── Sessions ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Creates a session; without an id it gets a new UUID. Id taken: `CONFLICT`. */

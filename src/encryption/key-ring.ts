@@ -73,8 +73,8 @@ function readKeys(options: unknown, problems: string[]): Map<string, KeyObject> 
   }
   for (const [id, value] of Object.entries(given)) {
     const bytes = keyBytes(value)
-    if (!ID.test(id)) problems.push(`key id ${JSON.stringify(id)} must be 1–64 letters, digits, ".", "_" and "-"`)
-    else if (bytes === undefined) problems.push(`key ${JSON.stringify(id)} must be ${KEY_BYTES} bytes, or those as hex or base64`)
+    if (!ID.test(id)) problems.push(`key id ${shownId(id)} must be 1–64 letters, digits, ".", "_" and "-"`)
+    else if (bytes === undefined) problems.push(`key ${shownId(id)} must be ${KEY_BYTES} bytes, or those as hex or base64`)
     else keys.set(id, createSecretKey(bytes))
   }
   if (typeof current !== 'string') problems.push(`current must be the id of a key, not ${typeName(current)}`)
@@ -84,7 +84,12 @@ function readKeys(options: unknown, problems: string[]): Map<string, KeyObject> 
 
 function unknownCurrent(current: string, ids: readonly string[]): string {
   const near = nearest(current, ids)
-  return `current names key ${JSON.stringify(current)}, which is not among keys${near === undefined ? '' : `; ${JSON.stringify(near)} is`}`
+  return `current names key ${shownId(current)}, which is not among keys${near === undefined ? '' : `; ${shownId(near)} is`}`
+}
+
+/** A key that stands where its id belongs is still a secret. */
+function shownId(id: string): string {
+  return decoded(id)?.length === KEY_BYTES ? '(a key in the place of its id)' : JSON.stringify(id)
 }
 
 /** Undefined for what is no key. */

@@ -38,41 +38,48 @@ export class PlacesSeen {
 
 type Method = (...args: unknown[]) => unknown
 
-/**
- * The same backend, of whose methods the named ones wait until the place in their first argument was looked at. `applies` tells by the
- * second argument whether a call has to.
- */
+/** How a guard looks at the arguments of a write. */
+export interface Guard {
+  readonly places: PlacesSeen
+  /** The place that a call writes to; undefined where it needs no look. Default: the first argument. */
+  readonly placeOf?: (place: string, change: unknown) => string | undefined
+}
+
+/** The same backend, of whose methods the named ones wait until the place that they write to was looked at. */
 export function guardWrites<B extends BackendBase>(
   backend: B,
   writes: readonly (keyof B & string)[],
-  places: PlacesSeen,
-  applies: (place: string, change: unknown) => boolean = () => true,
+  { places, placeOf = (place) => place }: Guard,
 ): B {
-  const guarded = new Map<PropertyKey, Method>()
+  const members = new Map<PropertyKey, Method>()
   for (const name of writes) {
     const method = Reflect.get(backend, name) as Method
-    guarded.set(name, (...args) => {
-      const [place, change] = args as [string, unknown]
-      const looking = applies(place, change) ? places.pending(place) : undefined
+    members.set(name, (...args) => {
+      const place = placeOf(args[0] as string, args[1])
+      const looking = place === undefined ? undefined : places.pending(place)
       const write = (): unknown => Reflect.apply(method, backend, args)
       return looking === undefined ? write() : looking.then(write)
     })
   }
   return new Proxy(backend, {
     get(target, property) {
-      const known = guarded.get(property)
+      const known = members.get(property)
       if (known !== undefined) return known
       const member: unknown = Reflect.get(target, property, target)
       if (typeof member !== 'function') return member
       const bound = (member as Method).bind(target)
-      guarded.set(property, bound)
+      members.set(property, bound)
       return bound
     },
   })
 }
 
 export function notEncrypted(what: string): HoldfastError {
-  return new HoldfastError('DECRYPTION_FAILED', `${what} is not encrypted, and the store has keys: convert it with encryptStore`, {
-    outcome: 'not-applied',
-  })
+  return new HoldfastError(
+    'DECRYPTION_FAILED',
+    `${what} is not encrypted, and the store has keys: convert it with encryptStore`,
+    {
+      outcome: 'not-applied',
+    },
+  )
 }

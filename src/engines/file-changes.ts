@@ -171,11 +171,12 @@ function readIfThere(path: string): Uint8Array | undefined {
   }
 }
 
+/** A file, as systems and people leave them anywhere, is no folder. */
 function listIfThere(path: string): string[] {
   try {
     return readdirSync(path)
   } catch (error) {
-    if (isMissing(error)) return []
+    if (isMissing(error) || (error as NodeJS.ErrnoException).code === 'ENOTDIR') return []
     throw error
   }
 }

@@ -4,8 +4,8 @@ import type { KnowledgeBackend } from './contract.ts'
 
 export const KNOWLEDGE_CATALOGUE = {
   memory: { load: () => import('./backends/memory.ts') },
-  sqlite: { schemes: ['sqlite', 'file'], load: () => import('./backends/sqlite.ts') },
-  sync_sqlite: { aliases: ['sqlite_sync'], load: () => import('./backends/sqlite.ts') },
+  sqlite: { schemes: ['sqlite', 'file'], place: 'knowledge.db', load: () => import('./backends/sqlite.ts') },
+  sync_sqlite: { aliases: ['sqlite_sync'], place: 'knowledge.db', load: () => import('./backends/sqlite.ts') },
   chroma: { aliases: ['chromadb'], schemes: ['chroma'], client: { package: 'chromadb', range: '^3' }, planned: true },
   qdrant: { schemes: ['qdrant'], client: { package: '@qdrant/js-client-rest', range: '^1' }, planned: true },
   pinecone: { schemes: ['pinecone'], client: { package: '@pinecone-database/pinecone', range: '^9' }, planned: true },

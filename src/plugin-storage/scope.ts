@@ -72,12 +72,7 @@ export class Scope {
     this.chunkBytes = Math.max(1, Math.min(chunkBytes, room))
   }
 
-  run<T>(
-    method: string,
-    mode: CallMode,
-    options: CallOptions | undefined,
-    work: (call: BackendCall) => Promise<T>,
-  ): Promise<T> {
+  run<T>(method: string, mode: CallMode, options: CallOptions | undefined, work: (call: BackendCall) => Promise<T>): Promise<T> {
     return this.#state.run(method, mode, options, work)
   }
 

@@ -3,11 +3,11 @@
  * `declare module 'holdfast' { interface StateBackends { mybackend: MyOptions } }`.
  */
 import type { CONVERSATION_CATALOGUE } from '../conversation/catalogue.ts'
+import type { EncryptableStoreOptions } from '../encryption/options.ts'
 import type { Kind } from '../errors.ts'
 import type { KNOWLEDGE_CATALOGUE } from '../knowledge/catalogue.ts'
 import type { KnowledgeStoreOptions } from '../knowledge/contract.ts'
 import type { STATE_CATALOGUE } from '../state/catalogue.ts'
-import type { StoreOptions } from '../store/contract.ts'
 import type { FactoryContext } from '../store/factory.ts'
 
 /** Options of a backend that the compiler knows nothing about. */
@@ -42,9 +42,9 @@ interface OptionMaps {
 }
 
 interface CommonOptions {
-  readonly conversation: StoreOptions
+  readonly conversation: EncryptableStoreOptions
   readonly knowledge: KnowledgeStoreOptions
-  readonly state: StoreOptions
+  readonly state: EncryptableStoreOptions
 }
 
 /** A known name or alias of a kind, for completion; any other text may be the name of a plugin. */

@@ -1,4 +1,5 @@
 /** From a factory and options to an open store: check, call, look at what came, wrap. */
+import type { EncryptableStoreOptions } from '../encryption/options.ts'
 import { HoldfastError, isHoldfastError, type Kind } from '../errors.ts'
 import type { KnowledgeStoreOptions } from '../knowledge/contract.ts'
 import type { StoreOptions } from '../store/contract.ts'
@@ -6,6 +7,7 @@ import type { AnyFactory, FactoryContext } from '../store/factory.ts'
 import { checkOptions, type OptionSpec, type OptionsSchema } from '../store/options.ts'
 import { isPlainText, MAX_ID_BYTES, typeName } from '../store/text.ts'
 import { backendProblems, isFinishedStore, STORE_CLASSES, storeProblems, type Backends, type Stores } from './contract-check.ts'
+import { guardBackend } from './encryption.ts'
 import { failure } from './failure.ts'
 import { hide, safeCause, secretsOf } from './secrets.ts'
 
@@ -29,11 +31,16 @@ const KNOWLEDGE_SCHEMA: OptionsSchema<KnowledgeStoreOptions> = {
   embed: { type: 'function', description: 'Makes embeddings of documents and queries that come without one.' },
 }
 
+const ENCRYPTABLE_SCHEMA: OptionsSchema<EncryptableStoreOptions> = {
+  ...STORE_SCHEMA,
+  encryption: { type: 'object', description: 'Key ring that what is kept is encrypted with; none by default.', secret: true },
+}
+
 /** The options that every store of a kind takes, whatever its backend. */
 const STORE_SCHEMAS: { readonly [K in Kind]: Readonly<Record<string, OptionSpec>> } = {
-  conversation: STORE_SCHEMA,
+  conversation: ENCRYPTABLE_SCHEMA,
   knowledge: KNOWLEDGE_SCHEMA,
-  state: STORE_SCHEMA,
+  state: ENCRYPTABLE_SCHEMA,
 }
 
 function workspaceProblem(value: string): string | undefined {
@@ -61,7 +68,7 @@ export async function openStore<K extends Kind>(target: Target<K>, factory: AnyF
   const context = contextOf(target, common)
   const made = await callFactory(target, factory, own, context.context)
   try {
-    return isFinishedStore(made) ? finished(target, made, common, context.taken()) : wrap(target, made, common)
+    return isFinishedStore(made) ? finished(target, made, common, context.taken()) : await wrap(target, made, common)
   } catch (error) {
     await closeAgain(target, made, error)
     throw error
@@ -157,11 +164,26 @@ function located(target: Named, error: HoldfastError, secrets: readonly string[]
   })
 }
 
-function wrap<K extends Kind>(target: Target<K>, made: object, common: Options): Stores[K] {
+async function wrap<K extends Kind>(target: Target<K>, made: object, common: Options): Promise<Stores[K]> {
   const problems = backendProblems(target.kind, made)
   if (problems.length > 0) throw failure(target, 'INVALID_BACKEND', problems.join('; '))
   const Store = STORE_CLASSES[target.kind] as new (backend: Backends[K], info: { name: string } & StoreOptions) => Stores[K]
-  return new Store(made as Backends[K], { ...common, name: target.name })
+  const { encryption, ...options } = common as EncryptableStoreOptions
+  const backend = await guarded(target, made as Backends[K], encryption)
+  return new Store(backend, { ...options, name: target.name })
+}
+
+/** The backend, encrypting with the keys, or, without, refusing to write among what is encrypted. */
+async function guarded<K extends Kind>(
+  target: Target<K>,
+  backend: Backends[K],
+  keys: EncryptableStoreOptions['encryption'],
+): Promise<Backends[K]> {
+  try {
+    return await guardBackend(target.kind, backend, keys)
+  } catch (error) {
+    throw isHoldfastError(error) ? located(target, error) : error
+  }
 }
 
 function finished<K extends Kind>(
@@ -172,6 +194,8 @@ function finished<K extends Kind>(
 ): Stores[K] {
   const problems = storeProblems(target.kind, made)
   if (problems.length > 0) throw failure(target, 'INVALID_BACKEND', problems.join('; '))
+  if (common['encryption'] !== undefined)
+    throw failure(target, 'INVALID_OPTIONS', 'encryption cannot be applied: its factory makes a finished store, not a backend')
   const given = Object.keys(common).filter((name) => common[name] !== DEFAULT_WORKSPACE)
   if (taken || given.length === 0) return made as unknown as Stores[K]
   const who = 'its factory makes a finished store and does not read `context.storeOptions`'

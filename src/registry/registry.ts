@@ -150,6 +150,11 @@ export class StoreRegistry<K extends Kind> {
     return (byScheme ?? this.#table.holder(scheme) ?? this.#discovered().find(scheme)?.registration)?.name
   }
 
+  /** The file or folder that an embedded backend, by name or alias, keeps its data in below a common one; undefined for every other. */
+  placeOf(name: string): string | undefined {
+    return this.#table.holder(name.toLowerCase())?.place
+  }
+
   #discovered(): DiscoveredNames {
     const found = this.#discovery?.found ?? NOTHING
     if (this.#seen?.found !== found)

@@ -14,6 +14,7 @@ export interface Registration {
   readonly planned: boolean
   readonly client?: ClientPackage | undefined
   readonly schemes?: readonly string[] | undefined
+  readonly place?: string | undefined
   /** Folder of the package that it comes from; client libraries are looked for there first. */
   readonly directory?: string | undefined
   load(): Promise<AnyFactory>
@@ -85,7 +86,7 @@ export class NameTable {
   }
 }
 
-function fromLine(name: string, { load, planned, client, schemes }: Catalogue[string]): Registration {
+function fromLine(name: string, { load, planned, client, schemes, place }: Catalogue[string]): Registration {
   const file = once(async () => {
     if (load === undefined) throw new HoldfastError('UNSUPPORTED', 'it is planned and not built yet')
     return load()
@@ -96,6 +97,7 @@ function fromLine(name: string, { load, planned, client, schemes }: Catalogue[st
     planned: planned === true,
     client,
     schemes,
+    place,
     load: async () => (await file()).create,
     capabilities: async () => (await file()).capabilities,
     tables: async () => (await file()).tables,

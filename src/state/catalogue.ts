@@ -6,9 +6,9 @@ const MONGODB = { package: 'mongodb', range: '^7' } as const
 
 export const STATE_CATALOGUE = {
   memory: { load: () => import('./backends/memory.ts') },
-  sqlite: { schemes: ['sqlite', 'file'], load: () => import('./backends/sqlite.ts') },
-  sync_sqlite: { aliases: ['sqlite_sync'], load: () => import('./backends/sqlite.ts') },
-  file: { load: () => import('./backends/file.ts') },
+  sqlite: { schemes: ['sqlite', 'file'], place: 'state.db', load: () => import('./backends/sqlite.ts') },
+  sync_sqlite: { aliases: ['sqlite_sync'], place: 'state.db', load: () => import('./backends/sqlite.ts') },
+  file: { place: 'state', load: () => import('./backends/file.ts') },
   redis: { schemes: ['redis', 'rediss'], client: { package: 'redis', range: '^6' }, planned: true },
   valkey: { schemes: ['valkey', 'valkeys'], client: { package: 'iovalkey', range: '^0.4' }, planned: true },
   dynamodb: { schemes: ['dynamodb'], client: { package: '@aws-sdk/client-dynamodb', range: '^3' }, planned: true },

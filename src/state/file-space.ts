@@ -1,25 +1,71 @@
 /**
  * A state space as a folder of plain files: `NAME` holds a value and nothing else; `NAME~` beside it, where there is one, holds what the
- * first cannot tell: when the key expires, and the key itself where it is too long for a name.
+ * first cannot tell: when the key expires, and the key itself where it is too long for a name. The folder has a `NAME~` beside it where
+ * the name of the space is too long.
  */
 import { hash } from 'node:crypto'
 import { fileName, textOfFileName, type FileChange, type FolderChanges, type FolderView } from '../engines/files.ts'
 import { HoldfastError } from '../errors.ts'
-import { compareBytes } from '../store/text.ts'
-import type { StateCheck, StateEntry, StateSet, StateValue } from './contract.ts'
+import type { CommitEntries } from './commit.ts'
+import type { StateCheck, StateEntry, StateScan, StateSet, StateValue } from './contract.ts'
 import { KeyIndex } from './key-index.ts'
 
 /** What the file beside a value says. */
 interface Note {
   /** Where the name does not tell it. */
   readonly key?: string
+  /** The same for the name of a space, beside its folder. */
+  readonly space?: string
   /** Milliseconds since 1970. */
   readonly expiresAt?: number
 }
 
+const SPACES = 'spaces'
+
+export function folderOf(space: string): string {
+  return `${SPACES}/${fileName(space)}`
+}
+
+/** The folders of all spaces by the names of these. Some may hold no key that is not expired, or nothing at all. */
+export function foldersBySpace(files: FolderView): Map<string, string> {
+  const folders = new Map<string, string>()
+  for (const name of files.list(SPACES)) {
+    const folder = `${SPACES}/${name}`
+    const space = isNote(name) ? undefined : spaceOf(files, name)
+    if (space !== undefined) folders.set(space, folder)
+  }
+  return folders
+}
+
+/** What somebody else put there, under a name that no space has, is none. */
+function spaceOf(files: FolderView, name: string): string | undefined {
+  if (!name.startsWith('~')) return textOfFileName(name)
+  const folder = `${SPACES}/${name}`
+  const note = readNote(files, `${folder}~`)
+  if (note?.space !== undefined && folderOf(note.space) === folder) return note.space
+  // The folder itself goes later than its last key.
+  if (files.list(folder).length === 0) return undefined
+  throw new HoldfastError(
+    'CORRUPT',
+    `${folder}~, which names the space of that folder, is missing or wrong; restore it from a backup`,
+  )
+}
+
+/** Whether a folder holds a key that is not expired; it reads no more notes than that takes. */
+export function holdsKey(files: FolderView, folder: string, now: number): boolean {
+  return files.list(folder).some((name) => {
+    if (isNote(name)) return false
+    const { key = textOfFileName(name), expiresAt = Infinity } = readNote(files, `${folder}/${name}~`) ?? {}
+    return key !== undefined && expiresAt > now
+  })
+}
+
 /** The keys of a space, as the names of its files tell. */
 export class Space {
+  readonly name: string
   readonly folder: string
+  /** The file that tells the name where the folder does not. */
+  readonly nameFile: string | undefined
   /** Names by key. */
   readonly names = new Map<string, string>()
   readonly #index = new KeyIndex(this.names)
@@ -27,15 +73,18 @@ export class Space {
   readonly notes = new Map<string, Note>()
   #sweeper = this.notes.entries()
 
-  private constructor(folder: string) {
-    this.folder = folder
+  private constructor(name: string) {
+    this.name = name
+    this.folder = folderOf(name)
+    this.nameFile = textOfFileName(fileName(name)) === undefined ? `${this.folder}~` : undefined
   }
 
-  static load(files: FolderView, folder: string): Space {
-    const space = new Space(folder)
-    const names = files.list(folder)
-    for (const name of names) if (isNote(name)) space.#noted(name, files.read(`${folder}/${name}`))
-    for (const name of names) if (!isNote(name)) space.#added(name)
+  static load(files: FolderView, name: string): Space {
+    const space = new Space(name)
+    const { folder } = space
+    const found = files.list(folder)
+    for (const file of found) if (isNote(file)) space.#noted(file, files.read(`${folder}/${file}`))
+    for (const file of found) if (!isNote(file)) space.#added(file)
     return space
   }
 
@@ -53,15 +102,13 @@ export class Space {
     return name === undefined ? -Infinity : (this.notes.get(name)?.expiresAt ?? Infinity)
   }
 
-  /** Up to `limit` keys that begin with `prefix` and are not expired, in bytewise order, behind `after`. */
-  page(prefix: string, after: string | undefined, limit: number, now: number): string[] {
-    const keys: string[] = []
-    const inclusive = after === undefined || compareBytes(after, prefix) < 0
-    for (const key of this.#index.after(inclusive ? prefix : after, inclusive)) {
-      if (keys.length >= limit || !key.startsWith(prefix)) break
-      if (this.expiry(key) > now) keys.push(key)
-    }
-    return keys
+  holdsKey(now: number): boolean {
+    return this.names.keys().some((key) => this.expiry(key) > now)
+  }
+
+  /** The keys that a scan gives. */
+  page(scan: StateScan, now: number): string[] {
+    return this.#index.page(scan, (key) => this.expiry(key) > now)
   }
 
   /** Expired keys among the next `count` notes, going on where the last sweep stopped, so that every one has its turn. */
@@ -104,6 +151,11 @@ function isNote(name: string): boolean {
   return name.endsWith('~')
 }
 
+function readNote(files: FolderView, file: string): Note | undefined {
+  const bytes = files.read(file)
+  return bytes && parseNote(bytes, file)
+}
+
 function parseNote(bytes: Uint8Array, file: string): Note {
   try {
     return JSON.parse(Buffer.from(bytes).toString()) as Note
@@ -138,7 +190,7 @@ export class SpaceView {
 }
 
 /** The same, and what a commit does to it. */
-export class SpaceChanges extends SpaceView {
+export class SpaceChanges extends SpaceView implements CommitEntries {
   readonly #files: FolderChanges
 
   constructor(files: FolderChanges, space: Space) {
@@ -155,6 +207,9 @@ export class SpaceChanges extends SpaceView {
     const before = this.space.expiry(key)
     const kept = before > this.now ? before : Infinity
     const name = fileName(key)
+    const { names, nameFile, name: space } = this.space
+    // It comes with the first key, and goes with the last.
+    if (names.size === 0 && nameFile !== undefined) this.#files.put(nameFile, Buffer.from(JSON.stringify({ space })))
     this.#note(name, key, ttlMs === 'keep' ? kept : this.now + (ttlMs ?? Infinity))
     this.#change({ kind: 'put', file: `${this.space.folder}/${name}`, bytes: bytesOf(value) })
   }
@@ -166,6 +221,8 @@ export class SpaceChanges extends SpaceView {
     const isLive = this.space.expiry(key) > this.now
     this.#change({ kind: 'remove', file: `${this.space.folder}/${name}` })
     this.#note(name, undefined, Infinity)
+    const { names, nameFile } = this.space
+    if (names.size === 0 && nameFile !== undefined) this.#files.remove(nameFile)
     return isLive
   }
 

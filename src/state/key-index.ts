@@ -1,5 +1,6 @@
 /** Keys of a map in bytewise order, for scans. It costs nothing until the first scan, and a page costs no sorting while keys only go. */
 import { compareBytes } from '../store/text.ts'
+import type { StateScan } from './contract.ts'
 
 /** Fewer stale keys than this are not worth an array. */
 const SLACK = 1_000
@@ -25,6 +26,17 @@ export class KeyIndex {
   removed(key: string): void {
     if (this.#sorted === undefined || this.#added.delete(key)) return
     if (++this.#gone > this.#keys.size + SLACK) this.#forget()
+  }
+
+  /** The keys that a scan gives, of those that are live. */
+  page({ prefix, after, limit }: StateScan, isLive: (key: string) => boolean): string[] {
+    const keys: string[] = []
+    const inclusive = after === undefined || compareBytes(after, prefix) < 0
+    for (const key of this.after(inclusive ? prefix : after, inclusive)) {
+      if (keys.length >= limit || !key.startsWith(prefix)) break
+      if (isLive(key)) keys.push(key)
+    }
+    return keys
   }
 
   /** The keys from `from` on, or behind it. */

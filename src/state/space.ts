@@ -10,7 +10,7 @@ import type { Glob } from './glob.ts'
 /** Keys a page where the caller does not see the pages. */
 export const SCAN_PAGE = 1_000
 /** Writers that contend this long for one key are told so rather than left hanging. */
-const MAX_ATTEMPTS = 1_000
+export const MAX_ATTEMPTS = 1_000
 const MAX_BACKOFF_MS = 200
 
 export interface Change<T> {
@@ -133,12 +133,12 @@ function* batchesOf<T>(items: readonly T[], size: number): Generator<readonly T[
 }
 
 /** Full jitter: writers that collided must not come back together. */
-async function backOff(attempt: number, call: BackendCall): Promise<void> {
+export async function backOff(attempt: number, call: BackendCall): Promise<void> {
   await sleep(Math.random() * Math.min(MAX_BACKOFF_MS, 2 ** attempt))
   call.signal?.throwIfAborted()
 }
 
 /** The read before a write failed, so nothing is written, and the call may be tried again. */
-function nothingApplied(error: unknown): never {
+export function nothingApplied(error: unknown): never {
   throw withOutcome(error, 'not-applied')
 }

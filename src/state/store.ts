@@ -1,9 +1,19 @@
 /** The state store: keys with JSON values or bytes, TTLs, counters, hashes. It checks and converts; the backend holds entries. */
-import type { BackendCall, CallOptions, JsonObject, JsonObjectInput, JsonValue, Page, StoreBase, WorkspaceQuery } from '../store/contract.ts'
+import type {
+  BackendCall,
+  CallOptions,
+  JsonObject,
+  JsonObjectInput,
+  JsonValue,
+  Page,
+  StoreBase,
+  WorkspaceQuery,
+} from '../store/contract.ts'
 import { checkWorkspace, type CallMode, type StoreCore } from '../store/core.ts'
 import { decodeCursor, encodeCursor } from '../store/cursor.ts'
 import { jsonEquals, toJson } from '../store/json.ts'
 import { parseExactly } from '../store/parse.ts'
+import { markBytes, unmarkBytes } from '../store/sealed.ts'
 import { StoreScope, type ScopeOptions, type WorkspaceList } from '../store/scope.ts'
 import { checkId, checkInteger, checkText, invalid, MAX_ID_BYTES } from '../store/text.ts'
 import { checkKeys, copyBytes, entriesToJson, ttlMsOf, ttlToMs, type Entries } from './arguments.ts'
@@ -53,6 +63,11 @@ export class StateStore implements StoreBase {
     return this.core.limits
   }
 
+  /** True where values are encrypted. */
+  get encrypted(): boolean {
+    return this.core.backend.encrypted === true
+  }
+
   /** The JSON value, or undefined. What is stored is not JSON: `CORRUPT`. `T` is the caller's word for it, unchecked. */
   async get<T = JsonValue>(key: string, options?: CallOptions): Promise<T | undefined> {
     checkId(key, 'key')
@@ -73,14 +88,14 @@ export class StateStore implements StoreBase {
     checkId(key, 'key')
     return this.#scope.run('getBytes', 'read', options, async (call) => {
       const entry = await this.#space.entry(key, call)
-      return entry === undefined ? undefined : readBytes(entry.value)
+      return entry === undefined ? undefined : unmarkBytes(readBytes(entry.value), key)
     })
   }
 
   /** Like `set`, of a `Uint8Array` (a `Buffer` is one); anything else is a `TypeError`. */
   async setBytes(key: string, bytes: Uint8Array, options?: SetOptions & CallOptions): Promise<void> {
     checkId(key, 'key')
-    await this.#set('setBytes', { key, value: this.#sized(copyBytes(bytes)), ttlMs: ttlMsOf(options) }, options)
+    await this.#set('setBytes', { key, value: this.#sized(markBytes(copyBytes(bytes))), ttlMs: ttlMsOf(options) }, options)
   }
 
   /** True when the key was there. */

@@ -2,17 +2,22 @@
 import { HoldfastError } from '../errors.ts'
 import type { JsonValue } from '../store/contract.ts'
 import { parseExactly } from '../store/parse.ts'
+import { keysMissing, withoutHeader } from '../store/sealed.ts'
 import type { StateAdd, StateValue } from './contract.ts'
 
 const encoder = new TextEncoder()
 // A byte order mark is kept, and so refused by the JSON parser, rather than dropped in silence.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** The value as JSON; what is not JSON is `CORRUPT`. The message names the key, and never quotes content, as the parser's own would. */
+/**
+ * The value as JSON; what is not JSON is `CORRUPT`, what is encrypted `DECRYPTION_FAILED`. The message names the key, and never quotes
+ * content, as the parser's own would.
+ */
 export function readJson(value: StateValue, key: string): JsonValue {
   try {
     return parse(value)
   } catch {
+    if (withoutHeader(value) !== undefined) throw keysMissing(`the value of key ${JSON.stringify(key)}`)
     throw new HoldfastError('CORRUPT', `key ${JSON.stringify(key)} does not hold JSON; read it with getBytes`)
   }
 }

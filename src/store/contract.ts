@@ -45,6 +45,8 @@ export interface Limits {
 /** What all three backend contracts share. */
 export interface BackendBase {
   readonly limits?: Limits
+  /** True where what it is given to keep is encrypted before an engine sees it. Default false. */
+  readonly encrypted?: boolean
   /**
    * Milliseconds within which a write whose signal aborted says that it never began, by rejecting with the signal's reason. The store waits
    * that long before it says that nobody knows. Default: the backend says it at once, or not at all.

@@ -72,6 +72,8 @@ export interface CatalogueLine<B = unknown> {
   readonly aliases?: readonly string[]
   /** URL schemes that mean this backend where only a URL is given. */
   readonly schemes?: readonly string[]
+  /** The file or folder in `dir` that an embedded backend keeps its data in; it takes the options `path` and `durability`. */
+  readonly place?: string
   /** Left out where the backend needs nothing but Node. */
   readonly client?: ClientPackage
   /** Imports the backend's file; it runs when a store is first created. */

@@ -32,7 +32,10 @@ export function wrapSealed(sealed: Uint8Array<ArrayBuffer>, shape: SealedShape):
 export function unwrapSealed(text: string, shape: SealedShape): Uint8Array | undefined {
   const [before, behind] = AROUND[shape]
   if (!text.startsWith(before) || !text.endsWith(behind)) return undefined
-  return Buffer.from(text.slice(before.length, text.length - behind.length), 'base64')
+  const base64 = text.slice(before.length, text.length - behind.length)
+  const sealed = Buffer.from(base64, 'base64')
+  // The decoder skips what is no base64; one text only is right for these bytes.
+  return sealed.toString('base64') === base64 ? sealed : undefined
 }
 
 /** True for encrypted JSON, whatever its kind; false for all that `toJson` writes. */
@@ -57,10 +60,10 @@ export function markBytes(bytes: Uint8Array): Uint8Array {
 }
 
 /** The reverse of `markBytes`; encrypted ones are `DECRYPTION_FAILED`. */
-export function unmarkBytes(stored: Uint8Array, what: string): Uint8Array {
+export function unmarkBytes(stored: Uint8Array, key: string): Uint8Array {
   if (!hasHeader(stored)) return stored
   if (stored[HEADER.length] === NOT_SEALED) return stored.slice(HEADER.length + 1)
-  throw keysMissing(what)
+  throw keysMissing(`the value of key ${JSON.stringify(key)}`)
 }
 
 export function keysMissing(what: string): HoldfastError {

@@ -1,4 +1,4 @@
-/** Listings of workspaces: their arguments, their pages, and how the listings of several stores become one. */
+/** Listings of workspaces, and of other names: their arguments, their pages, and how the listings of several stores become one. */
 import type { Page, WorkspaceQuery, WorkspaceRecordQuery } from './contract.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import { checkInteger, checkText, compareBytes } from './text.ts'
@@ -10,6 +10,21 @@ export function checkWorkspaceQuery({ limit, cursor }: WorkspaceQuery): Workspac
   const after = cursor === undefined ? undefined : decodeCursor(CURSOR_TAG, cursor, ['string'])[0]
   if (after !== undefined) checkText(after, 'cursor')
   return { after, limit: checkInteger(limit, 'limit', { min: 1, max: 1_000 }, 100) }
+}
+
+/** The names that a backend in memory or in files lists, of all those that it knows; `counts` is asked for no more than it takes. */
+export function selectNames(
+  names: Iterable<string>,
+  { prefix = '', after, limit }: WorkspaceRecordQuery & { readonly prefix?: string },
+  counts: (name: string) => boolean,
+): string[] {
+  return [...names]
+    .filter((name) => name.startsWith(prefix) && (after === undefined || compareBytes(name, after) > 0))
+    .toSorted(compareBytes)
+    .values()
+    .filter(counts)
+    .take(limit)
+    .toArray()
 }
 
 /** The first `limit` of the names found, with a cursor where more follow. */

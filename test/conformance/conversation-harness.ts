@@ -47,8 +47,8 @@ function keptOpen(backend: ConversationBackend): ConversationBackend {
   })
 }
 
-export function sqliteHarness(): ConversationHarness {
-  return fileHarness('sqlite', createSqlite)
+export function sqliteHarness(broken: Partial<BrokenConversation> = {}): ConversationHarness {
+  return fileHarness('sqlite', createSqlite, broken)
 }
 
 export function asyncSqliteHarness(): ConversationHarness {
@@ -67,8 +67,12 @@ export function jsonHarness(): ConversationHarness {
 }
 
 /** A file in a folder of its own. Handles take turns in durability, because those of one kind share a connection. */
-function fileHarness(name: string, create: typeof createSqlite): ConversationHarness {
-  return harnessOver(name, {}, async () => {
+function fileHarness(
+  name: string,
+  create: typeof createSqlite,
+  broken: Partial<BrokenConversation> = {},
+): ConversationHarness {
+  return harnessOver(name, broken, async () => {
     const folder = await mkdtemp(join(tmpdir(), 'holdfast-conversation-'))
     const path = join(folder, 'conversation.db')
     let handles = 0

@@ -44,13 +44,14 @@ export function remove(id: string, options: WorkspaceOptions & { readonly yes?: 
   return withStored(options, async (db) => {
     const { documents, ...removed } = await db.deleteWorkspace(id)
     if (options.json === true) return printJson({ ...removed, documents: documents ?? null })
-    const { sessions, messages, collections, keys } = removed
+    const { sessions, messages, collections, keys, pluginScopes } = removed
     const counts = [
       plural(sessions, 'session'),
       plural(messages, 'message'),
       plural(collections, 'collection'),
       documents === undefined ? 'documents without a count' : plural(documents, 'document'),
       plural(keys, 'key'),
+      plural(pluginScopes, 'plugin storage'),
     ]
     out(`deleted ${shown(id)}: ${counts.join(', ')}\n`)
   })

@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { filesOptions, folderLocation, type FilesOptions } from '../../engines/files-options.ts'
 import { Folder, type FolderView } from '../../engines/files.ts'
-import type { BackendCall } from '../../store/contract.ts'
+import type { BackendCall, WorkspaceRecordQuery } from '../../store/contract.ts'
 import { defineBackend } from '../../store/factory.ts'
+import { selectNames } from '../../store/workspaces.ts'
 import type {
   ConversationBackend,
   ConversationCapabilities,
@@ -176,6 +177,10 @@ class JsonConversation implements ConversationBackend {
 
   restore(workspace: string, session: SessionRecord, messages: readonly MessageRecord[], call?: BackendCall): Promise<void> {
     return this.#folder.write((files) => this.#sessions.insert(files, workspace, session, messages), call)
+  }
+
+  listWorkspaces(query: WorkspaceRecordQuery, call?: BackendCall): Promise<string[]> {
+    return this.#folder.read((files) => selectNames(this.#sessions.workspaces(files), query, () => true), call)
   }
 
   async search(workspace: string, { terms, userId, sessionId, limit }: MessageRecordSearch, call?: BackendCall): Promise<Hit[]> {

@@ -1,7 +1,7 @@
 /** Conversations in memory: nothing outlives the process. The model that every other backend is compared with. */
 import type { WorkspaceRecordQuery } from '../../store/contract.ts'
 import { defineBackend } from '../../store/factory.ts'
-import { compareBytes } from '../../store/text.ts'
+import { selectNames } from '../../store/workspaces.ts'
 import type {
   ConversationBackend,
   ConversationCapabilities,
@@ -15,8 +15,8 @@ import type {
   SessionRecordQuery,
 } from '../contract.ts'
 import { messageTaken, sessionMissing, sessionTaken, staleSeq, staleVersion } from '../faults.ts'
-import { matchesMetadata } from '../metadata.ts'
 import { matchesTerms, newestFirst } from '../search.ts'
+import { selectMessages, selectSessions } from '../selection.ts'
 
 export interface MemoryConversationOptions {
   /** Says in a URL what the name says already. Default: none. */
@@ -77,13 +77,11 @@ class MemoryConversation implements ConversationBackend {
   }
 
   async listSessions(workspace: string, query: SessionRecordQuery): Promise<SessionRecord[]> {
-    const sign = query.order === 'asc' ? 1 : -1
-    const { after } = query
-    return [...this.#sessions(workspace).values()]
-      .map(({ session }) => session)
-      .filter((session) => matchesQuery(session, query) && (after === undefined || sign * comparePosition(session, after) > 0))
-      .toSorted((a, b) => sign * comparePosition(a, b))
-      .slice(0, query.limit)
+    const sessions = this.#sessions(workspace).values()
+    return selectSessions(
+      sessions.map(({ session }) => session),
+      query,
+    )
   }
 
   async append(
@@ -103,14 +101,7 @@ class MemoryConversation implements ConversationBackend {
   }
 
   async readMessages(workspace: string, sessionId: string, query: MessageRecordQuery): Promise<MessageRecord[]> {
-    const all = this.#entry(workspace, sessionId)?.messages ?? []
-    const from = query.after === undefined ? 0 : lowerBound(all, query.after + 1)
-    const to = query.before === undefined ? all.length : lowerBound(all, query.before)
-    if (query.ids !== undefined) return arranged(withIds(all.slice(from, to), query.ids), query)
-    const { limit = all.length } = query
-    return query.order === 'asc'
-      ? all.slice(from, Math.min(to, from + limit))
-      : all.slice(Math.max(from, to - limit), Math.max(from, to)).toReversed()
+    return selectMessages(this.#entry(workspace, sessionId)?.messages ?? [], query)
   }
 
   async patchMessage(
@@ -165,12 +156,8 @@ class MemoryConversation implements ConversationBackend {
       .slice(0, limit)
   }
 
-  async listWorkspaces({ after, limit }: WorkspaceRecordQuery): Promise<string[]> {
-    return [...this.#workspaces]
-      .filter(([name, sessions]) => sessions.size > 0 && (after === undefined || compareBytes(name, after) > 0))
-      .map(([name]) => name)
-      .toSorted(compareBytes)
-      .slice(0, limit)
+  async listWorkspaces(query: WorkspaceRecordQuery): Promise<string[]> {
+    return selectNames(this.#workspaces.keys(), query, (name) => this.#sessions(name).size > 0)
   }
 
   async ping(): Promise<void> {}
@@ -203,35 +190,4 @@ function push(entry: Entry, message: MessageRecord): void {
 
 function touch(entry: Entry, now: number, change: Partial<SessionRecord>): void {
   entry.session = Object.freeze({ ...entry.session, ...change, updatedAt: Math.max(entry.session.updatedAt, now) })
-}
-
-function matchesQuery(session: SessionRecord, { userId, agentId, metadata }: SessionRecordQuery): boolean {
-  if (userId !== undefined && session.userId !== userId) return false
-  if (agentId !== undefined && session.agentId !== agentId) return false
-  return metadata === undefined || matchesMetadata(session.metadata, metadata)
-}
-
-function comparePosition(a: { updatedAt: number; id: string }, b: { updatedAt: number; id: string }): number {
-  return a.updatedAt - b.updatedAt || compareBytes(a.id, b.id)
-}
-
-/** Index of the first message whose seq is at least `seq`. */
-function lowerBound(messages: readonly MessageRecord[], seq: number): number {
-  let low = 0
-  let high = messages.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (messages[middle]!.seq < seq) low = middle + 1
-    else high = middle
-  }
-  return low
-}
-
-function withIds(messages: readonly MessageRecord[], ids: readonly string[]): MessageRecord[] {
-  const wanted = new Set(ids)
-  return messages.filter(({ id }) => wanted.has(id))
-}
-
-function arranged(messages: MessageRecord[], { order, limit }: MessageRecordQuery): MessageRecord[] {
-  return (order === 'asc' ? messages : messages.toReversed()).slice(0, limit)
 }

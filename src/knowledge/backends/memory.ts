@@ -2,6 +2,7 @@
 import type { WorkspaceRecordQuery } from '../../store/contract.ts'
 import { defineBackend } from '../../store/factory.ts'
 import { compareBytes } from '../../store/text.ts'
+import { selectNames } from '../../store/workspaces.ts'
 import type {
   CollectionRecord,
   DocumentRecord,
@@ -130,12 +131,8 @@ class MemoryKnowledge implements KnowledgeBackend {
     return best.map(({ score, value }) => ({ ...copyOf(value, query.withEmbeddings), score }))
   }
 
-  async listWorkspaces({ after, limit }: WorkspaceRecordQuery): Promise<string[]> {
-    return [...this.#workspaces]
-      .filter(([name, collections]) => collections.size > 0 && (after === undefined || compareBytes(name, after) > 0))
-      .map(([name]) => name)
-      .toSorted(compareBytes)
-      .slice(0, limit)
+  async listWorkspaces(query: WorkspaceRecordQuery): Promise<string[]> {
+    return selectNames(this.#workspaces.keys(), query, (name) => this.#workspaces.get(name)!.size > 0)
   }
 
   async ping(): Promise<void> {}

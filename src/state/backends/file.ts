@@ -1,15 +1,16 @@
 /**
- * State as plain files: one a key, which holds the value and nothing else. A second one beside it, named `NAME~`, holds what the first
- * cannot tell: when the key expires, and the key itself where it is too long for a name.
+ * State as plain files: a folder a space, and in it a file a key, which holds the value and nothing else. A second one beside it, named
+ * `NAME~`, holds what the first cannot tell: when the key expires, and the key, or the name of the space, where it is too long for a name.
  */
 import { join } from 'node:path'
 import { filesOptions, folderLocation, type FilesOptions } from '../../engines/files-options.ts'
-import { fileName, Folder, type FileChange, type FolderObserver, type FolderView } from '../../engines/files.ts'
+import { Folder, type FileChange, type FolderObserver, type FolderView } from '../../engines/files.ts'
 import type { BackendCall } from '../../store/contract.ts'
 import { defineBackend } from '../../store/factory.ts'
+import { selectNames } from '../../store/workspaces.ts'
+import { runCommit } from '../commit.ts'
 import type { StateBackend, StateCapabilities, StateCommit, StateCommitResult, StateEntry, StateScan } from '../contract.ts'
-import { Space, SpaceChanges, SpaceView } from '../file-space.ts'
-import { addTo } from '../values.ts'
+import { folderOf, foldersBySpace, holdsKey, Space, SpaceChanges, SpaceView } from '../file-space.ts'
 
 export type FileStateOptions = FilesOptions
 
@@ -18,9 +19,6 @@ export const capabilities: StateCapabilities = { bytes: 'native', commitKeys: In
 /** A value is held in memory while it is read or written. */
 const LIMITS = { valueBytes: 128_000_000 } as const
 const DEFAULT_PATH = join('.holdfast', 'state')
-const SPACES = 'spaces'
-/** Keys with a TTL that each key written looks at: more than it can add, so that the expired ones never pile up. */
-const SWEPT_PER_WRITE = 2
 /** Spaces whose keys are kept in memory: those used last. */
 const MAX_SPACES = 1_000
 
@@ -52,8 +50,16 @@ class FileState implements StateBackend, FolderObserver {
     return this.#folder.write((files) => runCommit(new SpaceChanges(files, this.#space(files, space)), commit), call)
   }
 
-  scan(space: string, { prefix, after, limit }: StateScan, call?: BackendCall): Promise<string[]> {
-    return this.#folder.read((files) => this.#space(files, space).page(prefix, after, limit, Date.now()), call)
+  scan(space: string, scan: StateScan, call?: BackendCall): Promise<string[]> {
+    return this.#folder.read((files) => this.#space(files, space).page(scan, Date.now()), call)
+  }
+
+  listSpaces(scan: StateScan, call?: BackendCall): Promise<string[]> {
+    return this.#folder.read((files) => {
+      const now = Date.now()
+      const folders = foldersBySpace(files)
+      return selectNames(folders.keys(), scan, (name) => this.#holdsKey(files, folders.get(name)!, now))
+    }, call)
   }
 
   async ping(call?: BackendCall): Promise<void> {
@@ -77,30 +83,17 @@ class FileState implements StateBackend, FolderObserver {
     this.#spaces.clear()
   }
 
+  /** A listing of many spaces must not push out those that are in use, so it takes none into memory. */
+  #holdsKey(files: FolderView, folder: string, now: number): boolean {
+    return this.#spaces.get(folder)?.holdsKey(now) ?? holdsKey(files, folder, now)
+  }
+
   #space(files: FolderView, name: string): Space {
-    const folder = `${SPACES}/${fileName(name)}`
-    const space = this.#spaces.get(folder) ?? Space.load(files, folder)
+    const folder = folderOf(name)
+    const space = this.#spaces.get(folder) ?? Space.load(files, name)
     this.#spaces.delete(folder)
     this.#spaces.set(folder, space)
     if (this.#spaces.size > MAX_SPACES) this.#spaces.delete(this.#spaces.keys().next().value!)
     return space
   }
-}
-
-function runCommit(entries: SpaceChanges, commit: StateCommit): StateCommitResult {
-  const { checks = [], set = [], delete: unwanted = [], add = [] } = commit
-  // Everything is checked before anything changes.
-  const failed = checks.find((check) => !entries.holds(check))
-  if (failed !== undefined) return { applied: false, reason: 'check', key: failed.key }
-  const sums: number[] = []
-  for (const addition of add) {
-    const sum = addTo(entries.value(addition.key), addition)
-    if (typeof sum !== 'number') return { applied: false, reason: sum, key: addition.key }
-    sums.push(sum)
-  }
-  for (const item of set) entries.set(item)
-  for (const [i, { key }] of add.entries()) entries.set({ key, value: String(sums[i]), ttlMs: 'keep' })
-  const deleted = unwanted.filter((key) => entries.remove(key)).length
-  entries.sweep((set.length + add.length + unwanted.length) * SWEPT_PER_WRITE)
-  return { applied: true, deleted, sums }
 }

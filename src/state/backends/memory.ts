@@ -1,5 +1,7 @@
 /** State in this process's memory: for tests, and for what may be lost with the process. */
 import { defineBackend } from '../../store/factory.ts'
+import { selectNames } from '../../store/workspaces.ts'
+import { runCommit, type CommitEntries } from '../commit.ts'
 import type {
   StateBackend,
   StateCapabilities,
@@ -11,9 +13,7 @@ import type {
   StateSet,
   StateValue,
 } from '../contract.ts'
-import { compareBytes } from '../../store/text.ts'
 import { KeyIndex } from '../key-index.ts'
-import { addTo } from '../values.ts'
 
 export interface MemoryStateOptions {
   /** Says in a URL what the name says already. Default: none. */
@@ -42,9 +42,6 @@ interface Space {
   readonly index: KeyIndex
 }
 
-/** Entries with a TTL that each key written looks at: more than it can add, so that the expired ones never pile up. */
-const SWEPT_PER_WRITE = 2
-
 class MemoryState implements StateBackend {
   readonly capabilities = capabilities
   readonly #spaces = new Map<string, Space>()
@@ -60,44 +57,26 @@ class MemoryState implements StateBackend {
 
   async commit(space: string, commit: StateCommit): Promise<StateCommitResult> {
     const now = Date.now()
-    const { checks = [], set = [], delete: unwanted = [], add = [] } = commit
-    // Everything is checked before anything changes.
-    const failed = checks.find((check) => !this.#holds(space, check, now))
-    if (failed !== undefined) return { applied: false, reason: 'check', key: failed.key }
-    const sums: number[] = []
-    for (const addition of add) {
-      const sum = addTo(this.#find(space, addition.key, now)?.value, addition)
-      if (typeof sum !== 'number') return { applied: false, reason: sum, key: addition.key }
-      sums.push(sum)
+    const entries: CommitEntries = {
+      holds: (check) => this.#holds(space, check, now),
+      value: (key) => this.#find(space, key, now)?.value,
+      set: (item) => this.#put(space, item, now),
+      remove: (key) => this.#remove(this.#find(space, key, now)),
+      sweep: (count) => this.#sweep(count, now),
     }
-    for (const item of set) this.#put(space, item, now)
-    for (const [i, { key }] of add.entries()) this.#put(space, { key, value: String(sums[i]), ttlMs: 'keep' }, now)
-    const deleted = unwanted.filter((key) => this.#remove(this.#find(space, key, now))).length
-    this.#sweep((set.length + add.length + unwanted.length) * SWEPT_PER_WRITE, now)
-    return { applied: true, deleted, sums }
+    return runCommit(entries, commit)
   }
 
-  async scan(space: string, { prefix, after, limit }: StateScan): Promise<string[]> {
+  async scan(space: string, scan: StateScan): Promise<string[]> {
     const now = Date.now()
-    const keys: string[] = []
     const found = this.#spaces.get(space)
-    if (found === undefined) return keys
-    const inclusive = after === undefined || compareBytes(after, prefix) < 0
-    for (const key of found.index.after(inclusive ? prefix : after, inclusive)) {
-      if (keys.length >= limit || !key.startsWith(prefix)) break
-      if (found.entries.get(key)!.expiresAt > now) keys.push(key)
-    }
-    return keys
+    return found === undefined ? [] : found.index.page(scan, (key) => found.entries.get(key)!.expiresAt > now)
   }
 
-  async listSpaces({ prefix, after, limit }: StateScan): Promise<string[]> {
+  async listSpaces(scan: StateScan): Promise<string[]> {
     const now = Date.now()
-    return [...this.#spaces]
-      .filter(([name]) => name.startsWith(prefix) && (after === undefined || compareBytes(name, after) > 0))
-      .filter(([, { entries }]) => entries.values().some(({ expiresAt }) => expiresAt > now))
-      .map(([name]) => name)
-      .toSorted(compareBytes)
-      .slice(0, limit)
+    const isLive = ({ expiresAt }: Entry): boolean => expiresAt > now
+    return selectNames(this.#spaces.keys(), scan, (name) => this.#spaces.get(name)!.entries.values().some(isLive))
   }
 
   async ping(): Promise<void> {}
