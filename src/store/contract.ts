@@ -100,6 +100,6 @@ export interface StoreBase extends AsyncDisposable {
   listWorkspaces(query?: WorkspaceQuery & CallOptions): Promise<Page<string>>
   /** Resolves when the engine answers. */
   ping(options?: CallOptions): Promise<void>
-  /** Closes the store; a second call does nothing. A workspace view closes only itself. */
+  /** Closes the store once the calls under way have finished, after 5 s at the latest; a second call does nothing. A view closes only itself. */
   close(): Promise<void>
 }

@@ -36,6 +36,8 @@ const callStarts = channel('holdfast:call:start')
 const calls = channel('holdfast:call')
 
 const MAX_TIMEOUT_MS = 2 ** 31 - 1
+/** Closing waits this long for calls that are under way: a hung engine must not keep a process from ending. */
+const CLOSE_GRACE_MS = 5_000
 
 /** The part of a store that its workspace views share. */
 export class StoreCore<B extends BackendBase> {
@@ -46,6 +48,8 @@ export class StoreCore<B extends BackendBase> {
   readonly #timeoutMs: number | undefined
   readonly #retries: number
   #closing: Promise<void> | undefined
+  #underWay = 0
+  #whenIdle: (() => void) | undefined
 
   constructor(kind: Kind, name: string, backend: B, options: StoreOptions = {}) {
     this.kind = kind
@@ -60,9 +64,21 @@ export class StoreCore<B extends BackendBase> {
     return this.#closing !== undefined
   }
 
+  /** Refuses new calls at once, lets those under way finish, then closes the backend. */
   close(): Promise<void> {
-    this.#closing ??= this.backend.close()
+    this.#closing ??= this.#idle().then(() => this.backend.close())
     return this.#closing
+  }
+
+  #idle(): Promise<void> {
+    if (this.#underWay === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const grace = setTimeout(resolve, CLOSE_GRACE_MS)
+      this.#whenIdle = () => {
+        clearTimeout(grace)
+        resolve()
+      }
+    })
   }
 
   /** Runs one store call. `work` gets checked arguments by closure and may run again where `mode` allows it. */
@@ -77,6 +93,7 @@ export class StoreCore<B extends BackendBase> {
     const event = this.#announce(method)
     const started = event === undefined ? 0 : performance.now()
     const signal = options?.signal
+    this.#underWay++
     try {
       const result =
         event?.around === undefined
@@ -88,6 +105,8 @@ export class StoreCore<B extends BackendBase> {
       const wrapped = this.#wrap(method, mode, error)
       if (event !== undefined) publishEnd(event, started, wrapped)
       throw wrapped
+    } finally {
+      if (--this.#underWay === 0) this.#whenIdle?.()
     }
   }
 
