@@ -20,7 +20,7 @@ describe('closing a store', () => {
   it('refuses new calls at once, and lets those under way finish before the backend closes', async () => {
     const { backend, answer, log } = slowBackend()
     const core = new StoreCore('state', 'slow', backend)
-    const writing = core.run('set', 'write', undefined, () => answer.promise).then((value) => log.push(value))
+    const writing = core.run('set', 'write', undefined, async () => log.push(await answer.promise))
     const closing = core.close()
     await expect(core.run('get', 'read', undefined, () => Promise.resolve(1))).rejects.toMatchObject({ code: 'STORE_CLOSED' })
     expect(log).toEqual([])
@@ -32,10 +32,11 @@ describe('closing a store', () => {
   it('waits for calls that fail as well', async () => {
     const { backend, answer, log } = slowBackend()
     const core = new StoreCore('state', 'slow', backend, { retries: 0 })
-    const writing = core.run('set', 'write', undefined, () => answer.promise).catch(() => log.push('failed'))
+    const writing = core.run('set', 'write', undefined, () => answer.promise.finally(() => log.push('failed')))
     const closing = core.close()
     answer.reject(new Error('no'))
-    await Promise.all([writing, closing])
+    await expect(writing).rejects.toMatchObject({ code: 'UNAVAILABLE', outcome: 'unknown' })
+    await closing
     expect(log).toEqual(['failed', 'closed'])
   })
 })
