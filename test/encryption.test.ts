@@ -537,6 +537,23 @@ describe('conversion', () => {
   })
 })
 
+describe('closing', () => {
+  it.each([{ encryption: KEYS }, {}])('waits for writes that were called before', async (options) => {
+    const dir = await scratch()
+    const db = await open(dir, options)
+    const writes = [
+      ...Array.from({ length: 20 }, (_, i) => db.state.set(`k${i}`, i)),
+      ...Array.from({ length: 20 }, () => db.state.increment('n')),
+      ...Array.from({ length: 20 }, (_, i) => db.conversation.createSession({ id: `s${i}` })),
+    ]
+    await db.close()
+    await Promise.all(writes)
+    await using again = await open(dir, options)
+    expect(await again.state.get('n')).toBe(20)
+    expect((await again.conversation.listSessions()).items).toHaveLength(20)
+  })
+})
+
 describe('the option', () => {
   const MEMORY = { knowledge: 'memory', state: 'memory', conversation: 'memory', config: false } as const
 

@@ -109,6 +109,7 @@ describe('the precedence', () => {
       durability: 'default',
       timeoutMs: 'argument',
       embed: 'default',
+      encryption: 'default',
     })
   })
 

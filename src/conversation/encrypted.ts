@@ -151,8 +151,10 @@ export class EncryptedConversations implements ConversationBackend {
     return this.stored.ping(call)
   }
 
-  close(): Promise<void> {
-    return this.stored.close()
+  /** Writes that were called before count as begun. */
+  async close(): Promise<void> {
+    await this.#places.settled()
+    await this.stored.close()
   }
 
   #sealAll(workspace: string, sessionId: string, messages: readonly MessageRecord[]): MessageRecord[] {

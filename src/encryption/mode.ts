@@ -27,6 +27,11 @@ export class PlacesSeen {
     return looking
   }
 
+  /** Resolves when the writes that wait for a look have gone on. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#looking.values())
+  }
+
   async #lookAt(place: string): Promise<void> {
     await this.#look(place).catch((error: unknown) => {
       throw withOutcome(error, 'not-applied')
@@ -61,6 +66,8 @@ export function guardWrites<B extends BackendBase>(
       return looking === undefined ? write() : looking.then(write)
     })
   }
+  // Writes that were called before count as begun.
+  members.set('close', () => places.settled().then(() => backend.close()))
   return new Proxy(backend, {
     get(target, property) {
       const known = members.get(property)

@@ -77,8 +77,11 @@ export class EncryptedState implements StateBackend {
     return this.stored.ping(call)
   }
 
-  close(): Promise<void> {
-    return this.stored.close()
+  /** Writes that were called before count as begun. */
+  async close(): Promise<void> {
+    await this.#places.settled()
+    await this.#turns.settled()
+    await this.stored.close()
   }
 
   /** The value as it is stored. */

@@ -11,6 +11,11 @@ export class Turns {
     this.#last.set(name, done)
     return mine
   }
+
+  /** Resolves when all that was taken is done. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#last.values())
+  }
 }
 
 function nothing(): void {}

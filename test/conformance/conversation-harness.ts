@@ -67,11 +67,7 @@ export function jsonHarness(): ConversationHarness {
 }
 
 /** A file in a folder of its own. Handles take turns in durability, because those of one kind share a connection. */
-function fileHarness(
-  name: string,
-  create: typeof createSqlite,
-  broken: Partial<BrokenConversation> = {},
-): ConversationHarness {
+function fileHarness(name: string, create: typeof createSqlite, broken: Partial<BrokenConversation> = {}): ConversationHarness {
   return harnessOver(name, broken, async () => {
     const folder = await mkdtemp(join(tmpdir(), 'holdfast-conversation-'))
     const path = join(folder, 'conversation.db')
