@@ -183,12 +183,12 @@ describe('spaces', () => {
     const path = await folder()
     const [a, b] = [await open(path), await open(path)]
     for (const name of ['w', LONG, 'gone']) await a.workspace(name).set('k', 1)
-    await a.workspace('expired').set('k', 1, { ttl: 0.02 })
-    await a.workspace('mixed').setMany({ a: 1, b: 1 }, { ttl: 0.02 })
+    await a.workspace('expired').set('k', 1, { ttl: 1 })
+    await a.workspace('mixed').setMany({ a: 1, b: 1 }, { ttl: 1 })
     await a.workspace('mixed').set('c', 1, { ttl: 60 })
     deepStrictEqual(await listed(b), ['expired', 'gone', 'mixed', 'w', LONG])
     await b.workspace('gone').delete('k')
-    await sleep(25)
+    await sleep(1_050)
     // Of these, `a` has all in memory, `b` some, and the last one none.
     for (const store of [a, b, await open(path)]) deepStrictEqual(await listed(store), ['mixed', 'w', LONG])
   })
