@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { describe, expect, it } from 'vitest'
 import { HOSTILE_TEXTS } from '../src/conformance/hostile.ts'
 import { STATE_STORES } from '../src/index.ts'
+import { scopeSpace } from '../src/plugin-storage/layout.ts'
 import { generateKey, parsePluginId, PluginHost, type PluginStorage } from '../src/plugin-storage/index.ts'
 import { collect, run, scratch } from './support.ts'
 
@@ -24,6 +25,23 @@ describe('a stream of 100 MB', () => {
       expect(growth).toBeLessThan(24e6)
     },
   )
+})
+
+describe('a damaged scope', () => {
+  it('can still be erased', async () => {
+    await using state = await STATE_STORES.create('memory')
+    const host = new PluginHost({ state })
+    const scope = { workspaceId: 'w', pluginId: 'a/p' }
+    const { storage } = host.session(scope)
+    await storage.setText('whole', 'v')
+    await storage.setText('damaged', 'v', { ttl: 0.001 })
+    const space = scopeSpace(state.workspaceId, scope)
+    const keys = await state.core.backend.scan(space, { prefix: '', limit: 100 })
+    const damaged = keys.find((key) => key.endsWith('damaged') && key.startsWith('v'))!
+    await state.core.backend.commit(space, { set: [{ key: damaged, value: Buffer.of(255) }] })
+    expect(await host.clear(scope)).toBeGreaterThan(0)
+    expect(await state.core.backend.scan(space, { prefix: '', limit: 100 })).toEqual([])
+  })
 })
 
 describe('a host over a workspace view', () => {

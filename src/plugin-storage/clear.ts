@@ -1,4 +1,5 @@
 /** Removing a scope, as an uninstalled plugin wants it: nothing of it is left, and nothing comes back. */
+import { isHoldfastError } from '../errors.ts'
 import type { BackendCall } from '../store/contract.ts'
 import { backOff, MAX_ATTEMPTS } from './contention.ts'
 import { expiredKeys } from './expiry.ts'
@@ -14,7 +15,7 @@ export async function clearScope(scope: Scope, call: BackendCall): Promise<numbe
     return 0
   }
   const version = await startClearing(scope, call)
-  const expired = await expiredKeys(scope, call)
+  const expired = await expiredKeys(scope, call).catch(noneIfCorrupt)
   let removed = 0
   for await (const page of scope.space.pages('', call)) {
     const keys = page.filter((key) => key !== META)
@@ -27,6 +28,12 @@ export async function clearScope(scope: Scope, call: BackendCall): Promise<numbe
   if ((await scope.meta(call)) !== undefined) await scope.list(call)
   scope.forget()
   return removed
+}
+
+/** A damaged record must not keep a scope from being erased: its value counts as one that was there. */
+function noneIfCorrupt(error: unknown): ReadonlySet<string> {
+  if (isHoldfastError(error, 'CORRUPT')) return new Set()
+  throw error
 }
 
 /** From here on no commit of a writer holds. The version of the mark. */
