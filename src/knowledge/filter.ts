@@ -15,6 +15,7 @@
  * - `$ne`, `$nin` and `$not` are the exact opposites of `$eq`, `$in` and what they enclose.
  */
 import { HoldfastError } from '../errors.ts'
+import { isPlainObject } from '../store/json.ts'
 import { compareBytes, invalid, isPlainText, nearest, typeName } from '../store/text.ts'
 import type { FieldType, FilterCapabilities } from './contract.ts'
 
@@ -234,14 +235,6 @@ function unknownOperator(name: string, path: string, known: readonly string[]): 
 
 function unsupported(message: string): HoldfastError {
   return new HoldfastError('UNSUPPORTED', message, { outcome: 'not-applied' })
-}
-
-/** An object literal or its like: of no class, whose conditions would hide elsewhere than in its own properties. */
-export function isPlainObject(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  // A plain object of another realm has a prototype of its own whose prototype is null.
-  return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null
 }
 
 // ── What a tree means ───────────────────────────────────────────────────────────────────────────────────────────────

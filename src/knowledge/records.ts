@@ -2,7 +2,7 @@
 import { hash, randomUUID } from 'node:crypto'
 import { HoldfastError } from '../errors.ts'
 import type { JsonObject, Limits } from '../store/contract.ts'
-import { jsonEquals, objectToJson, parseJsonObject } from '../store/json.ts'
+import { isPlainObject, jsonEquals, objectToJson, parseJsonObject } from '../store/json.ts'
 import { checkDate, checkId, checkInteger, compareBytes, decodeText, encodeText, invalid, typeName } from '../store/text.ts'
 import type {
   Collection,
@@ -15,7 +15,7 @@ import type {
   Hit,
   HitRecord,
 } from './contract.ts'
-import { checkField, isPlainObject, valuesAt } from './filter.ts'
+import { checkField, valuesAt } from './filter.ts'
 import { dot, score } from './score.ts'
 
 const DISTANCES: readonly unknown[] = ['cosine', 'euclidean', 'dot'] satisfies Distance[]

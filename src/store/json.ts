@@ -79,15 +79,21 @@ function checkArray(value: readonly unknown[], path: string, depth: number): boo
   return special
 }
 
-function checkObject(value: object, path: string, depth: number): boolean {
+/** An object literal or its like: of no class, which may keep its data elsewhere than in its own properties. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
   const prototype: unknown = Object.getPrototypeOf(value)
   // A plain object of another realm has a prototype of its own whose prototype is null.
-  if (prototype !== null && prototype !== Object.prototype && Object.getPrototypeOf(prototype) !== null) {
+  return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null
+}
+
+function checkObject(value: object, path: string, depth: number): boolean {
+  if (!isPlainObject(value)) {
     throw invalid(`${path} is a ${typeName(value)}; convert it to plain data first`)
   }
   let special = false
   for (const key of Object.keys(value)) {
-    const member = (value as Record<string, unknown>)[key]
+    const member = value[key]
     if (member !== undefined && checkJson(member, `${path}.${key}`, depth + 1)) special = true
   }
   return special
