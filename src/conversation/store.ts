@@ -50,12 +50,12 @@ const MESSAGE_PAGE = 500
 export type ConversationStoreOptions = ScopeOptions
 
 export interface AppendOptions extends CallOptions {
-  /** The `lastSeq` that the session must have now; another: `CONFLICT`. Default: any. */
+  /** The `lastSeq` that the session must have now; another: `CONFLICT`. Default: whatever it is. */
   readonly expectedSeq?: number | undefined
 }
 
 export interface UpdateOptions extends CallOptions {
-  /** The `version` that the session must have now; another: `CONFLICT`. Default: any. */
+  /** The `version` that the session must have now; another: `CONFLICT`. Default: whatever it is. */
   readonly ifVersion?: number | undefined
 }
 
