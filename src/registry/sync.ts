@@ -1,11 +1,8 @@
 /** `holdfast sync`: discovery frozen into a module of static imports, for bundlers, for edge runtimes, and for review. */
 import { dirname, join, relative, resolve, sep } from 'node:path'
-import { CONVERSATION_CATALOGUE } from '../conversation/catalogue.ts'
 import { HoldfastError, type Kind } from '../errors.ts'
-import { KNOWLEDGE_CATALOGUE } from '../knowledge/catalogue.ts'
-import { STATE_CATALOGUE } from '../state/catalogue.ts'
-import type { Catalogue } from '../store/factory.ts'
 import { findAppRoot } from './app-root.ts'
+import { CATALOGUES } from './catalogues.ts'
 import type { Declaration } from './declarations.ts'
 import { DiscoveredNames } from './discovered.ts'
 import { Discovery, type Discovered, type DiscoveryOptions } from './discovery.ts'
@@ -20,11 +17,6 @@ export interface SyncOptions extends Pick<DiscoveryOptions, 'appRoot' | 'allow' 
 }
 
 const REGISTRIES = { conversation: 'CONVERSATION_STORES', knowledge: 'KNOWLEDGE_STORES', state: 'STATE_STORES' } as const
-const CATALOGUES: { readonly [K in Kind]: Catalogue } = {
-  conversation: CONVERSATION_CATALOGUE,
-  knowledge: KNOWLEDGE_CATALOGUE,
-  state: STATE_CATALOGUE,
-}
 
 interface Line {
   readonly declaration: Declaration

@@ -8,73 +8,38 @@ import { knowledgeCases } from '../../src/conformance/knowledge.ts'
 import { knowledgeProperty } from '../../src/conformance/property/knowledge.ts'
 import { filterProperty } from '../../src/conformance/property/knowledge-filter.ts'
 import { formatReport } from '../../src/conformance/report.ts'
-import { defineConformance, runConformance, wireOutage, type Wired } from '../../src/conformance/run.ts'
+import { defineConformance, runConformance } from '../../src/conformance/run.ts'
 import { create as createMemory } from '../../src/knowledge/backends/memory.ts'
 import { create as createSqlite } from '../../src/knowledge/backends/sqlite.ts'
 import type { KnowledgeBackend } from '../../src/knowledge/contract.ts'
-import { KnowledgeStore } from '../../src/knowledge/store.ts'
-import type { FactoryContext } from '../../src/store/factory.ts'
+import type { KnowledgeStore } from '../../src/knowledge/store.ts'
 import { flat, lagging, modest } from './broken/knowledge-limited.ts'
 import { override } from './broken/knowledge-wrappers.ts'
 import { brokenKnowledge } from './broken/knowledge.ts'
+import { localContext, localHarness, type LocalPlace } from './harness.ts'
 
 type Wrap = (backend: KnowledgeBackend) => KnowledgeBackend
 
 const asItIs: Wrap = (backend) => backend
 
-const context = (name: string): FactoryContext => ({
-  kind: 'knowledge',
-  name,
-  loadClient: (client) => Promise.reject(new Error(`${client} is not needed`)),
-})
-
-interface Place<T> {
-  readonly wired: Wired<KnowledgeBackend>
-  readonly shared: T
-}
-
-/** A harness whose handles share what `make` gives, each over a backend of its own that can be cut off. */
-function harnessOver<T>(
-  name: string,
-  make: () => Promise<T>,
-  connect: (shared: T) => KnowledgeBackend | Promise<KnowledgeBackend>,
-  unmake: (shared: T) => Promise<void>,
-  wrap = asItIs,
-): Harness<KnowledgeStore> {
-  const places = new WeakMap<KnowledgeStore, Place<T>>()
-  const openOn = async (shared: T): Promise<KnowledgeStore> => {
-    const wired = wireOutage(await connect(shared))
-    const store = new KnowledgeStore(wrap(wired.backend), { name, retries: 0 })
-    places.set(store, { wired, shared })
-    return store
-  }
-  return {
-    open: async () => openOn(await make()),
-    reopen: (store) => openOn(places.get(store)!.shared),
-    cut: async (store) => places.get(store)!.wired.cut(),
-    heal: async (store) => places.get(store)!.wired.heal(),
-    dispose: (store) => unmake(places.get(store)!.shared),
-  }
-}
-
 function sqlite(): Harness<KnowledgeStore> {
-  return harnessOver(
-    'sqlite',
-    () => mkdtemp(join(tmpdir(), 'holdfast-knowledge-')),
-    (folder) => createSqlite({ path: join(folder, 'knowledge.db') }, context('sqlite')),
-    (folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 }),
-  )
+  return localHarness('knowledge', 'sqlite', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'holdfast-knowledge-'))
+    const path = join(folder, 'knowledge.db')
+    return {
+      connect: () => createSqlite({ path }, localContext('knowledge', 'sqlite')),
+      remove: () => rm(folder, { recursive: true, force: true, maxRetries: 3 }),
+    }
+  })
 }
 
 /** In memory, but outliving its handles, as a server would. */
-function memory(wrap?: Wrap): Harness<KnowledgeStore> {
-  return harnessOver(
-    'memory',
-    async () => createMemory({}, context('memory')),
-    (backend) => override(backend, { close: async () => undefined }),
-    (backend) => backend.close(),
-    wrap,
-  )
+function memory(breaks?: Wrap): Harness<KnowledgeStore> {
+  const make = async (): Promise<LocalPlace<KnowledgeBackend>> => {
+    const backend = await createMemory({}, localContext('knowledge', 'memory'))
+    return { connect: () => override(backend, { close: async () => undefined }), remove: () => backend.close() }
+  }
+  return localHarness('knowledge', 'memory', make, { breaks })
 }
 
 const RUNS = 200

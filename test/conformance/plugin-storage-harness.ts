@@ -4,69 +4,32 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Harness } from '../../src/conformance/case.ts'
-import { wireOutage, type Wired } from '../../src/conformance/run.ts'
 import { HoldfastError } from '../../src/errors.ts'
 import { create as createMemory } from '../../src/state/backends/memory.ts'
 import { create as createSqlite } from '../../src/state/backends/sqlite.ts'
 import type { StateBackend } from '../../src/state/contract.ts'
-import { StateStore } from '../../src/state/store.ts'
-import type { FactoryContext } from '../../src/store/factory.ts'
+import type { StateStore } from '../../src/state/store.ts'
 import { over, ownVersions, type Break } from './broken/state/wrappers.ts'
-
-const context: FactoryContext = {
-  kind: 'state',
-  name: 'state',
-  loadClient: (client) => Promise.reject(new Error(`${client} is not needed`)),
-}
-
-interface Place {
-  readonly wired: Wired<StateBackend>
-  readonly reopen: () => Promise<StateStore>
-  readonly dispose: () => Promise<void>
-}
-
-const places = new WeakMap<StateStore, Place>()
-
-const harness = {
-  reopen: (store: StateStore) => places.get(store)!.reopen(),
-  cut: async (store: StateStore) => places.get(store)!.wired.cut(),
-  heal: async (store: StateStore) => places.get(store)!.wired.heal(),
-  dispose: (store: StateStore) => places.get(store)!.dispose(),
-}
+import { localContext, localHarness } from './harness.ts'
 
 /** In memory, but outliving its handles, as a server would. */
 export function memory(breaks: Break = (backend) => backend): Harness<StateStore> {
-  return {
-    ...harness,
-    open: async () => {
-      const shared = await createMemory({}, context)
-      const breaking = breaks(over(shared, { close: async () => undefined }))
-      return place(
-        async () => breaking,
-        () => shared.close(),
-      )
-    },
-  }
+  return localHarness('state', 'memory', async () => {
+    const shared = await createMemory({}, localContext('state', 'memory'))
+    // What breaks may count over all handles.
+    const breaking = breaks(over(shared, { close: async () => undefined }))
+    return { connect: () => breaking, remove: () => shared.close() }
+  })
 }
 
 export function sqlite(): Harness<StateStore> {
-  return {
-    ...harness,
-    open: async () => {
-      const folder = await mkdtemp(join(tmpdir(), 'holdfast-plugins-'))
-      return place(
-        async () => createSqlite({ path: join(folder, 'state.db') }, context),
-        () => rm(folder, { recursive: true, force: true, maxRetries: 3 }),
-      )
-    },
-  }
-}
-
-async function place(connect: () => Promise<StateBackend>, dispose: () => Promise<void>): Promise<StateStore> {
-  const wired = wireOutage(await connect())
-  const store = new StateStore(wired.backend, { name: 'state', retries: 0 })
-  places.set(store, { wired, dispose, reopen: () => place(connect, dispose) })
-  return store
+  return localHarness('state', 'sqlite', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'holdfast-plugins-'))
+    return {
+      connect: () => createSqlite({ path: join(folder, 'state.db') }, localContext('state', 'sqlite')),
+      remove: () => rm(folder, { recursive: true, force: true, maxRetries: 3 }),
+    }
+  })
 }
 
 /** Commits of so many keys, as the engine says and as it does. */

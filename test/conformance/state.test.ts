@@ -7,83 +7,41 @@ import { describe, expect, it } from 'vitest'
 import type { Harness } from '../../src/conformance/case.ts'
 import { stateProperty } from '../../src/conformance/property/state.ts'
 import { formatReport } from '../../src/conformance/report.ts'
-import { defineConformance, runConformance, wireOutage, type ConformanceReport, type Wired } from '../../src/conformance/run.ts'
+import { defineConformance, runConformance, type ConformanceReport } from '../../src/conformance/run.ts'
 import { stateCases } from '../../src/conformance/state.ts'
 import { HoldfastError } from '../../src/errors.ts'
 import { create as createFile } from '../../src/state/backends/file.ts'
 import { create as createMemory } from '../../src/state/backends/memory.ts'
 import { create as createSqlite } from '../../src/state/backends/sqlite.ts'
 import type { StateBackend } from '../../src/state/contract.ts'
-import { StateStore } from '../../src/state/store.ts'
-import type { FactoryContext } from '../../src/store/factory.ts'
+import type { StateStore } from '../../src/state/store.ts'
 import { brokenStates } from './broken/state.ts'
 import { over, ownVersions, type Break } from './broken/state/wrappers.ts'
+import { localContext, localHarness, type LocalPlace } from './harness.ts'
 
-const context = (name: string): FactoryContext => ({
-  kind: 'state',
-  name,
-  loadClient: (client) => Promise.reject(new Error(`${client} is not needed`)),
-})
-
-interface Place<T> {
-  readonly wired: Wired<StateBackend>
-  readonly shared: T
-}
-
-/** A harness whose handles share what `make` gives, each over a backend of its own that can be cut off. */
-function harnessOver<T>(
-  name: string,
-  make: () => Promise<T>,
-  connect: (shared: T) => StateBackend | Promise<StateBackend>,
-  unmake: (shared: T) => Promise<void>,
-  breaks: Break = (backend) => backend,
-  retries?: number,
-): Harness<StateStore> {
-  const places = new WeakMap<StateStore, Place<T>>()
-  const openOn = async (shared: T): Promise<StateStore> => {
-    const wired = wireOutage(await connect(shared))
-    const store = new StateStore(breaks(wired.backend), { name, retries })
-    places.set(store, { wired, shared })
-    return store
-  }
-  return {
-    open: async () => openOn(await make()),
-    reopen: (store) => openOn(places.get(store)!.shared),
-    cut: async (store) => places.get(store)!.wired.cut(),
-    heal: async (store) => places.get(store)!.wired.heal(),
-    dispose: (store) => unmake(places.get(store)!.shared),
-  }
+function folderHarness(name: string, connect: (folder: string) => StateBackend | Promise<StateBackend>): Harness<StateStore> {
+  return localHarness('state', name, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'holdfast-state-'))
+    return { connect: () => connect(folder), remove: () => rm(folder, { recursive: true, force: true, maxRetries: 3 }) }
+  })
 }
 
 function sqlite(): Harness<StateStore> {
-  return harnessOver(
-    'sqlite',
-    () => mkdtemp(join(tmpdir(), 'holdfast-state-')),
-    (folder) => createSqlite({ path: join(folder, 'state.db') }, context('sqlite')),
-    (folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 }),
-  )
+  return folderHarness('sqlite', (folder) => createSqlite({ path: join(folder, 'state.db') }, localContext('state', 'sqlite')))
 }
 
 /** Each handle has a lock, a journal and a memory of its own, as in several processes. */
 function file(): Harness<StateStore> {
-  return harnessOver(
-    'file',
-    () => mkdtemp(join(tmpdir(), 'holdfast-state-')),
-    (folder) => createFile({ path: join(folder, 'state') }, context('file')),
-    (folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 }),
-  )
+  return folderHarness('file', (folder) => createFile({ path: join(folder, 'state') }, localContext('state', 'file')))
 }
 
 /** In memory, but outliving its handles, as a server would. */
 function memory(breaks?: Break, retries?: number): Harness<StateStore> {
-  return harnessOver(
-    'memory',
-    async () => createMemory({}, context('memory')),
-    (backend) => over(backend, { close: async () => undefined }),
-    (backend) => backend.close(),
-    breaks,
-    retries,
-  )
+  const make = async (): Promise<LocalPlace<StateBackend>> => {
+    const backend = await createMemory({}, localContext('state', 'memory'))
+    return { connect: () => over(backend, { close: async () => undefined }), remove: () => backend.close() }
+  }
+  return localHarness('state', 'memory', make, { breaks, retries })
 }
 
 /** The whole suite at once; retries would only wait. */
