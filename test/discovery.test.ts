@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { HoldfastError } from '../src/errors.ts'
 import { Discovery, StoreRegistry, type DiscoveryOptions } from '../src/registry/index.ts'
 import { STATE_CATALOGUE } from '../src/state/catalogue.ts'
+import { API_VERSION } from '../src/store/api-version.ts'
 import { app, fakeState, link, plugin, pluginSource, scratch } from './registry-support.ts'
 
 afterEach(() => void vi.unstubAllEnvs())
@@ -336,6 +337,31 @@ describe('broken and hostile declarations', () => {
     expect(registry.describe()).toContainEqual(
       expect.objectContaining({ name: 'x', available: false, problem: expect.stringContaining('bad declares it') }),
     )
+  })
+})
+
+describe('the version of the contracts', () => {
+  const written = (apiVersion: unknown): unknown =>
+    plugin('bad', '', { holdfast: { apiVersion, stateStores: { x: { factory: './factory#createStore', aliases: ['y'] } } } })
+
+  it('is that of this Holdfast', async () => {
+    assert.equal(API_VERSION, 1)
+    const registry = withBad(written(1), { 'node_modules/bad/factory.js': pluginSource('one') })
+    assert.equal(await markOf(registry, 'y'), 'one')
+  })
+
+  it.each<[unknown, RegExp]>([
+    [2, /bad declares it, but it is written for version 2 of the contracts, and this Holdfast has 1: update holdfast$/],
+    [0, /must be a whole number such as 1, not 0/],
+    [1.5, /must be a whole number such as 1, not 1.5/],
+    ['1', /must be a whole number such as 1, not string/],
+    [null, /must be a whole number such as 1, not null/],
+  ])('%j: refused when a name is asked for, its code never run', async (apiVersion, expected) => {
+    const registry = withBad(written(apiVersion), { 'node_modules/bad/factory.js': 'throw new Error("run")' })
+    const error = await refusal(registry, 'x')
+    assert.equal(error.code, 'INVALID_BACKEND')
+    assert.match(error.message, expected)
+    assert.equal(await markOf(registry, 'good'), 'good')
   })
 })
 

@@ -1,5 +1,6 @@
 /** The `holdfast` field of a package.json: what a package offers, read as hostile text. */
 import type { Kind } from '../errors.ts'
+import { API_VERSION } from '../store/api-version.ts'
 import type { JsonObject, JsonValue } from '../store/contract.ts'
 import { nearest, typeName } from '../store/text.ts'
 import { isName, shown } from './names.ts'
@@ -33,6 +34,7 @@ const FIELDS = {
   knowledgeStores: 'knowledge',
   stateStores: 'state',
 } as const satisfies Record<string, Kind>
+const VERSION_FIELD = 'apiVersion'
 const MEMBERS = ['factory', 'aliases']
 const MAX_BACKENDS = 100
 const MAX_ALIASES = 20
@@ -44,17 +46,30 @@ export function readDeclarations(from: DeclaringPackage, field: JsonValue, repor
     report(`its "holdfast" field must be an object, not ${typeName(field)}`)
     return []
   }
-  return Object.entries(field).flatMap(([key, declared]) => {
+  const { [VERSION_FIELD]: version = API_VERSION, ...kinds } = field
+  const problem = versionProblem(version)
+  const declarations = Object.entries(kinds).flatMap(([key, declared]) => {
     if (!Object.hasOwn(FIELDS, key)) {
       report(`its "holdfast" field has an unknown member ${shown(key)}${hint(key)}`)
       return []
     }
     return readKind(from, FIELDS[key as keyof typeof FIELDS], key, declared, report)
   })
+  return problem === undefined ? declarations : declarations.map((declaration) => ({ ...declaration, problem, aliases: [] }))
+}
+
+/** Left out, it is 1: the version that packages were written for before the field was needed. */
+function versionProblem(version: JsonValue): string | undefined {
+  if (version === API_VERSION) return undefined
+  if (typeof version !== 'number' || !Number.isSafeInteger(version) || version < 1) {
+    const given = typeof version === 'number' ? version : typeName(version)
+    return `its "holdfast.${VERSION_FIELD}" must be a whole number such as ${API_VERSION}, not ${given}`
+  }
+  return `it is written for version ${version} of the contracts, and this Holdfast has ${API_VERSION}: update holdfast`
 }
 
 function hint(key: string): string {
-  const near = key.length > 64 ? undefined : nearest(key, Object.keys(FIELDS))
+  const near = key.length > 64 ? undefined : nearest(key, [...Object.keys(FIELDS), VERSION_FIELD])
   return near === undefined ? '' : `: did it mean "${near}"?`
 }
 
