@@ -1,8 +1,8 @@
 /** What the store derives from the backend's few methods, within one workspace. Arguments are checked by then. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError, isHoldfastError } from '../errors.ts'
 import type { BackendCall, CallOptions, Limits } from '../store/contract.ts'
 import { withOutcome } from '../store/core.ts'
+import { sleep } from '../store/platform.ts'
 import { invalid } from '../store/text.ts'
 import type {
   ConversationBackend,

@@ -1,8 +1,8 @@
 /** Sessions and messages as callers give them, checked, as the records that backends keep, and back. */
-import { randomUUID } from 'node:crypto'
 import { HoldfastError } from '../errors.ts'
 import type { Limits } from '../store/contract.ts'
 import { objectToJson, parseJson, parseJsonArray, parseJsonObject, toJson } from '../store/json.ts'
+import { byteLength, randomUUID } from '../store/platform.ts'
 import { isSealedJson, keysMissing } from '../store/sealed.ts'
 import { checkDate, checkId, checkInteger, checkText, encodeText, invalid, typeName } from '../store/text.ts'
 import type {
@@ -236,6 +236,6 @@ function sizedObject(value: unknown, path: string, limits: Limits): string {
 
 function sized(text: string, maxBytes: number | undefined, path: string): string {
   // A UTF-16 unit is at most 3 bytes of UTF-8, so short text needs no count.
-  if (maxBytes === undefined || text.length * 3 <= maxBytes || Buffer.byteLength(text) <= maxBytes) return text
+  if (maxBytes === undefined || text.length * 3 <= maxBytes || byteLength(text) <= maxBytes) return text
   throw new HoldfastError('VALUE_TOO_LARGE', `${path} is longer than ${maxBytes} bytes`, { outcome: 'not-applied' })
 }

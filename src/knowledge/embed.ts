@@ -1,5 +1,6 @@
 /** Calls the caller's `embed` and believes nothing of what it returns. */
 import { HoldfastError } from '../errors.ts'
+import { sha256 } from '../store/platform.ts'
 import { redact } from '../store/redact.ts'
 import { invalid, typeName } from '../store/text.ts'
 import type { DocumentRecord, Embed } from './contract.ts'
@@ -16,11 +17,16 @@ export async function embedTexts(embed: Embed | undefined, texts: readonly strin
   return made.map((embedding, i) => checked(embedding, `what embed returned [${i}]`))
 }
 
-/** The records of the drafts, those without an embedding completed. */
+/** The records of the drafts, completed. */
 export async function embedDrafts(embed: Embed | undefined, drafts: readonly Draft[], method: string): Promise<DocumentRecord[]> {
   const texts = drafts.filter(({ record }) => record.embedding === undefined).map(({ text }) => text)
   const made = (texts.length === 0 ? [] : await embedTexts(embed, texts, method)).values()
-  return drafts.map(({ record }) => (record.embedding === undefined ? { ...record, embedding: made.next().value } : record))
+  const hashes = await sha256(drafts.map(({ text }) => text))
+  return drafts.map(({ record }, i) => ({
+    ...record,
+    contentHash: hashes[i]!.slice(0, 16),
+    embedding: record.embedding ?? made.next().value,
+  }))
 }
 
 async function called(embed: Embed, texts: readonly string[]): Promise<unknown> {

@@ -1,8 +1,8 @@
 /** Between what callers see and what backends store: checks on the way in, copies on the way out. */
-import { hash, randomUUID } from 'node:crypto'
 import { HoldfastError } from '../errors.ts'
 import type { JsonObject, Limits } from '../store/contract.ts'
 import { isPlainObject, jsonEquals, objectToJson, parseJsonObject } from '../store/json.ts'
+import { byteLength, randomUUID } from '../store/platform.ts'
 import { checkDate, checkId, checkInteger, compareBytes, decodeText, encodeText, invalid, typeName } from '../store/text.ts'
 import type {
   Collection,
@@ -21,10 +21,10 @@ import { dot, score } from './score.ts'
 const DISTANCES: readonly unknown[] = ['cosine', 'euclidean', 'dot'] satisfies Distance[]
 const FIELD_TYPES: readonly unknown[] = ['string', 'number', 'boolean'] satisfies FieldType[]
 
-/** A checked document, which may still lack its embedding. */
+/** A checked document, which still lacks the hash of its content, and may lack its embedding. */
 export interface Draft {
-  readonly record: DocumentRecord
-  /** The content as it was given, for `embed`. */
+  readonly record: Omit<DocumentRecord, 'contentHash'>
+  /** The content as it was given. */
   readonly text: string
 }
 
@@ -83,12 +83,11 @@ function toDraft(document: unknown, path: string, now: number, limits: Limits): 
   const { text, escaped } = encodeText(content)
   checkSize(text, limits, 'contentBytes', `${path}.content`)
   checkSize(metadata, limits, 'jsonBytes', `${path}.metadata`)
-  const record: DocumentRecord = {
+  const record: Draft['record'] = {
     id: given.id === undefined ? randomUUID() : checkId(given.id, `${path}.id`),
     content: text,
     escaped,
     metadata,
-    contentHash: hash('sha256', content, 'hex').slice(0, 16),
     createdAt: given.createdAt === undefined ? now : checkDate(given.createdAt, `${path}.createdAt`),
     embedding: given.embedding === undefined ? undefined : toFloats(given.embedding, `${path}.embedding`),
   }
@@ -99,7 +98,7 @@ function checkSize(text: string, limits: Limits, name: 'contentBytes' | 'jsonByt
   const limit = limits[name]
   // A UTF-16 unit is at most 3 bytes of UTF-8, so short text needs no count.
   if (limit === undefined || text.length * 3 <= limit) return
-  const bytes = Buffer.byteLength(text)
+  const bytes = byteLength(text)
   if (bytes > limit) throw tooLarge(`${path} of ${bytes} bytes`, name, limit)
 }
 

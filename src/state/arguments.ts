@@ -1,5 +1,4 @@
 /** Checks of what callers pass to a state store. */
-import { types } from 'node:util'
 import { toJson } from '../store/json.ts'
 import { checkId, invalid, typeName } from '../store/text.ts'
 import type { SetOptions } from './contract.ts'
@@ -30,14 +29,21 @@ export function ttlToMs(seconds: unknown, what: string): number {
 
 /** A copy, so that the caller may go on using the array before the write is done. */
 export function copyBytes(value: unknown): Uint8Array {
-  if (types.isUint8Array(value)) return new Uint8Array(value)
+  if (isUint8Array(value)) return new Uint8Array(value)
   throw new TypeError(`bytes must be a Uint8Array, not ${typeName(value)}: ${remedyFor(value)}`)
 }
+
+/** Also of another realm; a subclass such as `Buffer` is one. */
+function isUint8Array(value: unknown): value is Uint8Array {
+  return ArrayBuffer.isView(value) && typedArrayName.call(value) === 'Uint8Array'
+}
+
+const typedArrayName = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!.get!
 
 function remedyFor(value: unknown): string {
   if (typeof value === 'string') return 'convert text with Buffer.from(text), or store it as JSON with set'
   if (ArrayBuffer.isView(value)) return 'convert it with new Uint8Array(view.buffer, view.byteOffset, view.byteLength)'
-  if (types.isAnyArrayBuffer(value)) return 'convert it with new Uint8Array(buffer)'
+  if (Object.prototype.toString.call(value).endsWith('ArrayBuffer]')) return 'convert it with new Uint8Array(buffer)'
   return 'store JSON values with set, or convert with Buffer.from(JSON.stringify(value))'
 }
 

@@ -1,8 +1,8 @@
 /** One space of a state backend: reading, and the writes that depend on what is there or take more than one commit. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '../errors.ts'
 import type { BackendCall } from '../store/contract.ts'
 import { withOutcome } from '../store/core.ts'
+import { byteLength, sleep } from '../store/platform.ts'
 import { MAX_ID_BYTES } from '../store/text.ts'
 import type { StateBackend, StateCommit, StateCommitResult, StateEntry, StateScan, StateSet } from './contract.ts'
 import type { Glob } from './glob.ts'
@@ -103,7 +103,7 @@ export class StateSpace {
   }
 
   async matching(glob: Glob, call: BackendCall): Promise<string[]> {
-    const bytes = Buffer.byteLength(glob.prefix)
+    const bytes = byteLength(glob.prefix)
     if (bytes > MAX_ID_BYTES || (glob.exact && bytes === 0)) return []
     if (glob.exact) return (await this.entry(glob.prefix, call)) === undefined ? [] : [glob.prefix]
     const found: string[] = []

@@ -13,6 +13,7 @@ import { checkWorkspace, type CallMode, type StoreCore } from '../store/core.ts'
 import { decodeCursor, encodeCursor } from '../store/cursor.ts'
 import { jsonEquals, toJson } from '../store/json.ts'
 import { parseExactly } from '../store/parse.ts'
+import { byteLength } from '../store/platform.ts'
 import { markBytes, unmarkBytes } from '../store/sealed.ts'
 import { StoreScope, type ScopeOptions, type WorkspaceList } from '../store/scope.ts'
 import { checkId, checkInteger, checkText, invalid, MAX_ID_BYTES } from '../store/text.ts'
@@ -331,7 +332,7 @@ export class StateStore implements StoreBase {
   #sized<V extends StateValue>(value: V): V {
     const limit = this.limits.valueBytes
     if (limit === undefined || value.length * 3 <= limit) return value
-    const bytes = typeof value === 'string' ? Buffer.byteLength(value) : value.length
+    const bytes = typeof value === 'string' ? byteLength(value) : value.length
     if (bytes <= limit) return value
     throw this.core.error('VALUE_TOO_LARGE', `a value of ${bytes} bytes; ${this.backend} takes up to ${limit}`, 'not-applied')
   }

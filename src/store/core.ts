@@ -2,10 +2,9 @@
  * What every store does around every call, once: refuse after close, honour signal and deadline, retry what is safe,
  * wrap errors, and publish the call on a diagnostics channel.
  */
-import { channel } from 'node:diagnostics_channel'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError, isHoldfastError, outcomeOf, type Kind, type Outcome } from '../errors.ts'
 import type { BackendBase, BackendCall, CallOptions, Limits, StoreOptions } from './contract.ts'
+import { channel, sleep, soon } from './platform.ts'
 import { redact } from './redact.ts'
 import { checkInteger, checkText } from './text.ts'
 
@@ -159,7 +158,7 @@ export class StoreCore<B extends BackendBase> {
       const giveUp = (): void => stop(this.error(code, message, mode === 'read' ? undefined : 'unknown'))
       // A backend that can prove that nothing happened rejects with the signal's reason at once, and so before `stop`.
       controller.abort(this.error(code, message, 'not-applied'))
-      if (graceMs === undefined) setImmediate(giveUp)
+      if (graceMs === undefined) soon(giveUp)
       else grace = setTimeout(giveUp, graceMs)
     }
     const onAbort = (): void => end('ABORTED', `${method}: aborted by its signal`)
@@ -218,12 +217,7 @@ export function withOutcome(error: unknown, outcome: Outcome | undefined): unkno
 
 /** Full jitter: clients that failed together must not come back together. Rejects with the signal's reason. */
 async function backOff(attempt: number, signal: AbortSignal | undefined): Promise<void> {
-  const delayMs = Math.random() * Math.min(5_000, 50 * 2 ** attempt)
-  try {
-    await sleep(delayMs, undefined, signal ? { signal } : undefined)
-  } catch {
-    throw signal?.reason
-  }
+  await sleep(Math.random() * Math.min(5_000, 50 * 2 ** attempt), signal)
 }
 
 function checkTimeout(value: number | undefined): number | undefined {

@@ -1,10 +1,11 @@
 /** Opaque cursors: a position in a listing as text that a caller passes back unread. */
 import type { JsonValue } from './contract.ts'
+import { fromBase64Url, toBase64Url } from './platform.ts'
 import { invalid, typeName } from './text.ts'
 
 /** `tag` names the listing, so that a cursor of one listing is refused by another. */
 export function encodeCursor(tag: string, position: readonly (string | number)[]): string {
-  return Buffer.from(JSON.stringify([tag, ...position])).toString('base64url')
+  return toBase64Url(JSON.stringify([tag, ...position]))
 }
 
 /** The position in a cursor of the same tag, whose parts have the types of `shape`; anything else is `INVALID_ARGUMENT`. */
@@ -23,7 +24,7 @@ export function decodeCursor<const S extends readonly ('string' | 'number')[]>(
 
 function readCursor(cursor: string): JsonValue[] {
   try {
-    const value = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as JsonValue
+    const value = JSON.parse(fromBase64Url(cursor)) as JsonValue
     return Array.isArray(value) ? value : []
   } catch {
     return []

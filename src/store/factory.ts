@@ -62,7 +62,7 @@ export interface StoreTables {
 export interface BackendModule<B = unknown> {
   readonly create: AnyFactory<B>
   /** The tables of a store with these options, which are checked; undefined where it would keep none on disk. Left out by what has no tables. */
-  readonly tables?: (options: never) => StoreTables | undefined
+  readonly tables?: (options: never, context: Pick<FactoryContext, 'loadClient'>) => StoreTables | undefined
   /** What its stores can do, known without opening one; left out where that depends on the engine that it meets. */
   readonly capabilities?: B extends { readonly capabilities: infer C } ? C : object
 }

@@ -1,5 +1,6 @@
 /** Checks of ids, keys and other text. Everything a caller names is hostile until it has passed here. */
 import { HoldfastError } from '../errors.ts'
+import { byteLength } from './platform.ts'
 
 export const MAX_ID_BYTES = 512
 
@@ -14,7 +15,7 @@ export function checkId(value: unknown, what: string, maxBytes = MAX_ID_BYTES): 
 export function checkText(value: unknown, what: string, maxBytes = MAX_ID_BYTES): asserts value is string {
   if (typeof value !== 'string') throw new TypeError(`${what} must be a string, not ${typeName(value)}`)
   // A UTF-16 unit is at most 3 bytes of UTF-8, so short text needs no count.
-  if (value.length * 3 > maxBytes && Buffer.byteLength(value) > maxBytes) {
+  if (value.length * 3 > maxBytes && byteLength(value) > maxBytes) {
     throw invalid(`${what} is longer than ${maxBytes} bytes of UTF-8`)
   }
   if (!isPlainText(value)) throw invalid(`${what} must be well-formed Unicode without U+0000`)
