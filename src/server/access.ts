@@ -14,8 +14,8 @@ export interface Access {
 
 /** What a request needs. */
 export interface Need {
-  /** `*`: something that spans workspaces. */
-  readonly workspace: string
+  /** `*`: something that spans workspaces; undefined: nothing of any. */
+  readonly workspace: string | undefined
   /** Only storage of this plugin; left out: the workspace's stores. */
   readonly plugin?: string | undefined
   readonly write: boolean
@@ -29,6 +29,7 @@ export const LOCAL: Access = { tokenId: 'local', workspaces: EVERYTHING, plugins
 /** Why the access does not do for the need; undefined where it does. It names nothing that the caller did not name. */
 export function refusal(access: Access, need: Need): string | undefined {
   if (need.write && !access.write) return 'this token may only read'
+  if (need.workspace === undefined) return undefined
   if (access.workspaces !== EVERYTHING && (need.workspace === EVERYTHING || !access.workspaces.includes(need.workspace))) {
     return 'this token does not reach that workspace'
   }

@@ -6,7 +6,7 @@ import { StateSpace } from '../state/space.ts'
 import type { Access } from './access.ts'
 
 /** No workspace's space begins like this. */
-const TOKEN_SPACE = 't:'
+export const TOKEN_SPACE = 't:'
 const TOKEN = /^hf_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/
 const PAGE = 1_000
 /** A revoked token is refused everywhere after this many milliseconds. */
@@ -40,6 +40,8 @@ export class Tokens {
   readonly #state: StateStore
   readonly #space: StateSpace
   readonly #known = new Map<string, { readonly stored: Stored | undefined; readonly until: number }>()
+  #any = false
+  #anyUntil = 0
 
   constructor(state: StateStore) {
     this.#state = state
@@ -54,6 +56,7 @@ export class Tokens {
     const stored: Stored = { ...info, digest: digestOf(secret) }
     const set = [{ key: id, value: JSON.stringify(stored) }]
     await this.#state.run('tokens.create', 'write', undefined, (call) => this.#space.apply({ set }, call))
+    this.#anyUntil = 0
     return { token: `hf_${id}_${secret}`, info }
   }
 
@@ -65,7 +68,7 @@ export class Tokens {
       const entries = await this.#space.entries(keys, call)
       return entries.flatMap((entry, i) => (entry === undefined ? [] : [toStored(entry.value, keys[i]!)]))
     })
-    return found.map(({ digest: _, ...info }) => info).toSorted((a, b) => a.createdAt - b.createdAt)
+    return found.map(toInfo).toSorted((a, b) => a.createdAt - b.createdAt)
   }
 
   /** False where there is no such token. Instances that know it take it for some seconds more. */
@@ -76,12 +79,14 @@ export class Tokens {
     return (await run) > 0
   }
 
-  /** True where there is a token at all. */
+  /** True where there is a token at all. Another instance's first one is seen after some seconds, and the last one's end too. */
   async any(): Promise<boolean> {
-    const keys = await this.#state.run('tokens.any', 'read', undefined, (call) =>
-      this.#space.scan({ prefix: '', limit: 1 }, call),
-    )
-    return keys.length > 0
+    if (this.#anyUntil > Date.now()) return this.#any
+    const scan = { prefix: '', limit: 1 }
+    const keys = await this.#state.run('tokens.any', 'read', undefined, (call) => this.#space.scan(scan, call))
+    this.#any = keys.length > 0
+    this.#anyUntil = Date.now() + CACHE_MS
+    return this.#any
   }
 
   /** What the token allows: one that is malformed, unknown, revoked or has ended is `UNAUTHORIZED`, without saying which. */
@@ -115,6 +120,11 @@ function digestOf(secret: string): string {
 
 function toStored(value: string | Uint8Array, id: string): Stored {
   return readJson(value, id) as unknown as Stored
+}
+
+/** Without the digest. */
+function toInfo({ id, name, workspaces, plugins, write, expiresAt, createdAt }: Stored): TokenInfo {
+  return { id, name, workspaces, plugins, write, expiresAt, createdAt }
 }
 
 function refused(): HoldfastError {

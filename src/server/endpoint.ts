@@ -1,0 +1,76 @@
+/** An endpoint as data: what it takes, what it needs and what it does. Routing, checks and the OpenAPI document all come from it. */
+import type { z } from 'zod'
+import type { ConversationStore, KnowledgeStore, StateStore } from '../index.ts'
+import type { PluginHost } from '../plugin-storage/index.ts'
+import type { Need } from './access.ts'
+import type { Limits } from './limits.ts'
+
+/** What the server serves. It is open already, and whoever opened it closes it. */
+export interface Served {
+  readonly conversation: ConversationStore
+  readonly knowledge: KnowledgeStore
+  readonly state: StateStore
+  readonly plugins: PluginHost
+}
+
+export interface Call {
+  /** Aborts when the caller hangs up. */
+  readonly signal: AbortSignal
+  readonly timeoutMs?: number | undefined
+}
+
+export interface Input<Q, B> extends Served {
+  readonly query: Q
+  readonly body: B
+  readonly headers: Headers
+  readonly limits: Limits
+  readonly call: Call
+}
+
+/** What is answered: JSON by default, bytes or a stream as they are. */
+export class Reply {
+  readonly status: number
+  readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | string | null
+  readonly headers: Readonly<Record<string, string>>
+
+  constructor(status: number, body: Reply['body'] = null, headers: Readonly<Record<string, string>> = {}) {
+    this.status = status
+    this.body = body
+    this.headers = headers
+  }
+}
+
+export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+
+/** A body that is read by the endpoint itself, as a stream of bytes. */
+export const BYTES = 'bytes'
+
+/** Headers that an endpoint reads, for the OpenAPI document. */
+export type HeaderNotes = Readonly<Record<string, string>>
+
+export interface EndpointSpec<Q extends z.ZodObject, B extends z.ZodType | typeof BYTES | undefined> {
+  readonly method: Method
+  /** Without parameters: ids are in the query or the body. */
+  readonly path: string
+  readonly summary: string
+  readonly tag: 'conversations' | 'knowledge' | 'state' | 'storage' | 'backends'
+  readonly query: Q
+  readonly body?: B
+  readonly headers?: HeaderNotes
+  /** What the answer holds, for the document; left out: nothing. */
+  readonly result?: z.ZodType | typeof BYTES
+  need(input: { readonly query: z.output<Q>; readonly body: BodyOf<B> }): Need
+  /** Gives a `Reply`, or what is sent as JSON with status 200; undefined: 204. */
+  run(input: Input<z.output<Q>, BodyOf<B>>): Promise<unknown>
+}
+
+type BodyOf<B> = B extends z.ZodType ? z.output<B> : B extends typeof BYTES ? ReadableStream<Uint8Array> | null : undefined
+
+export type Endpoint = EndpointSpec<z.ZodObject, z.ZodType | typeof BYTES | undefined>
+
+/** Checks the types of one endpoint against each other, and forgets them. */
+export function endpoint<Q extends z.ZodObject, B extends z.ZodType | typeof BYTES | undefined = undefined>(
+  spec: EndpointSpec<Q, B>,
+): Endpoint {
+  return spec as object as Endpoint
+}

@@ -1,0 +1,45 @@
+/** The suites over HTTP: the stores of a client, on the engines of a server, through a network that can be cut. */
+import { describe, it } from 'vitest'
+import type { Harness } from '../../src/conformance/case.ts'
+import {
+  conversationCases,
+  conversationProperty,
+  defineConformance,
+  knowledgeCases,
+  knowledgeProperty,
+  pluginStorageCases,
+  stateCases,
+  stateProperty,
+} from '../../src/conformance/index.ts'
+import type { Kind } from '../../src/errors.ts'
+import type { Stores } from '../../src/registry/index.ts'
+import { Proxy } from '../faults/proxy.ts'
+import { serverHarness } from '../conformance/harness.ts'
+import { startServer } from './support.ts'
+
+function overHttp<K extends Kind>(kind: K): Harness<Stores[K]> {
+  return serverHarness(kind, 'holdfast', async () => {
+    const server = await startServer()
+    const proxy = await Proxy.open(server.url)
+    const remove = async (): Promise<void> => {
+      await proxy.close()
+      await server.close()
+    }
+    // A connection that was reset is found out by using it: what is safe is tried again, as by default.
+    return { options: { url: proxy.url(server.url), retries: 2 }, proxy, remove }
+  })
+}
+
+defineConformance(
+  { describe, it },
+  { name: 'conversation over HTTP', cases: conversationCases, harness: overHttp('conversation') },
+)
+defineConformance({ describe, it }, { name: 'knowledge over HTTP', cases: knowledgeCases, harness: overHttp('knowledge') })
+defineConformance({ describe, it }, { name: 'state over HTTP', cases: stateCases, harness: overHttp('state') })
+defineConformance({ describe, it }, { name: 'plugin storage over HTTP', cases: pluginStorageCases, harness: overHttp('state') })
+
+describe('over HTTP, random calls give what a model gives', () => {
+  it('conversation', () => conversationProperty(overHttp('conversation'), { runs: 100 }))
+  it('knowledge', () => knowledgeProperty(overHttp('knowledge'), { runs: 100 }))
+  it('state', () => stateProperty(overHttp('state'), { runs: 100 }))
+})
