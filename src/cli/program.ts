@@ -11,6 +11,7 @@ import { EXIT, reportFailure } from './failure.ts'
 import type { GlobalOptions } from './globals.ts'
 import { addBackup, addRestore, addSchema, addState, addWorkspaces } from './operating.ts'
 import type { PruneOptions } from './sessions/prune.ts'
+import { addServe, addToken } from './serving.ts'
 import { addStorage } from './storage/define.ts'
 import { endQuietlyOnClosedPipe, printable } from './terminal.ts'
 
@@ -48,6 +49,8 @@ function createProgram(run: Run): Command {
 }
 
 const COMMANDS = [
+  addServe,
+  addToken,
   addDemo,
   addDoctor,
   addBackends,

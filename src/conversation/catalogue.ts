@@ -18,9 +18,13 @@ export const CONVERSATION_CATALOGUE = {
     aliases: ['neon', 'cockroachdb', 'crdb', 'cockroach', 'xata'],
     schemes: ['postgres', 'postgresql'],
     client: PG,
-    planned: true,
+    load: () => import('./backends/postgres.ts'),
   },
-  async_postgres: { aliases: ['asyncpg', 'postgres_async'], client: PG, planned: true },
+  async_postgres: {
+    aliases: ['asyncpg', 'postgres_async'],
+    client: PG,
+    load: () => import('./backends/postgres.ts'),
+  },
   mysql: { schemes: ['mysql', 'mariadb'], client: MYSQL2, planned: true },
   async_mysql: { aliases: ['aiomysql', 'mysql_async'], client: MYSQL2, planned: true },
   json: { place: 'conversations', load: () => import('./backends/json.ts') },
@@ -33,4 +37,5 @@ export const CONVERSATION_CATALOGUE = {
     client: { package: '@libsql/client', range: '^0.18' },
     planned: true,
   },
+  holdfast: { load: () => import('./backends/holdfast.ts') },
 } as const satisfies Catalogue<ConversationBackend>

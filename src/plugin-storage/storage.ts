@@ -14,7 +14,7 @@ import { VALUES } from './layout.ts'
 import { change, ensureRoomFor } from './ledger.ts'
 import { isExpired, type StoredRecord } from './record.ts'
 import type { Scope } from './scope.ts'
-import { readStream, writeStream, type Run } from './streams.ts'
+import { openValue, readStream, writeStream, type OpenValue, type Run } from './streams.ts'
 import { expiresAtOf, readValue, writeValue } from './values.ts'
 
 export interface PluginStorageOptions {
@@ -103,10 +103,13 @@ export class PluginStorage {
     return Array.fromAsync(this.scanPrefix(options.prefix ?? '', options))
   }
 
-  /** The same, page by page; `timeoutMs` holds for each page. */
-  async *scanPrefix(prefix: string, options?: CallOptions): AsyncGenerator<string, void> {
+  /** The same, page by page, from behind the key `after` on; `timeoutMs` holds for each page. */
+  async *scanPrefix(
+    prefix: string,
+    options?: { readonly after?: string | undefined } & CallOptions,
+  ): AsyncGenerator<string, void> {
     checkText(prefix, 'prefix', MAX_KEY_BYTES)
-    let after: string | undefined
+    let after = options?.after === undefined ? undefined : VALUES + checkKey(options.after)
     do {
       const page = await this.#run('keys', 'read', options, (call) => this.#page(prefix, after, call))
       yield* page.keys
@@ -200,6 +203,11 @@ export class PluginStorage {
    */
   createReadStream(key: string, options?: CallOptions): Readable {
     return readStream(this.#scope, checkKey(key), this.#steps('createReadStream', options))
+  }
+
+  /** The value as it is now, with its size, to be read whole or in part; undefined where there is none. */
+  async open(key: string, options?: CallOptions): Promise<OpenValue | undefined> {
+    return openValue(this.#scope, checkKey(key), this.#steps('open', options))
   }
 
   /**

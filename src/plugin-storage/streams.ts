@@ -13,22 +13,71 @@ import { discardAfter, expiresAtOf, successorOf } from './values.ts'
 /** Runs one step as a call of the store. */
 export type Run = <T>(mode: 'read' | 'idempotent', work: (call: BackendCall) => Promise<T>) => Promise<T>
 
-/** The value as it is when reading begins. Fails with `NOT_FOUND` where there is none, with `CONFLICT` when it is replaced on the way. */
-export function readStream(scope: Scope, key: string, run: Run): Readable {
-  return Readable.from(pieces(scope, key, run), { objectMode: false, highWaterMark: scope.chunkBytes })
+/** Part of a value: from the byte `start`, default the first, to the byte `end` inclusive, default the last. */
+export interface ByteRange {
+  readonly start?: number | undefined
+  readonly end?: number | undefined
 }
 
-async function* pieces(scope: Scope, key: string, run: Run): AsyncGenerator<Uint8Array, void> {
-  const { record, bytes } = await run('read', (call) => begin(scope, key, call))
-  if (bytes.length > 0) yield bytes
-  const count = record.chunks === undefined ? 0 : chunkCount(record.size, record.chunks)
-  for (let index = 0; index < count; index++) yield await run('read', (call) => piece(scope, key, record, index, call))
+/** A value as it was when it was opened. */
+export interface OpenValue {
+  /** In bytes. */
+  readonly size: number
+  /** Its bytes, or part of them. The stream fails with `CONFLICT` when the value is replaced before its end. */
+  createReadStream(range?: ByteRange): Readable
+}
+
+/** The value as it is when reading begins. Fails with `NOT_FOUND` where there is none, with `CONFLICT` when it is replaced on the way. */
+export function readStream(scope: Scope, key: string, run: Run): Readable {
+  return toReadable(scope, async function* () {
+    const found = await run('read', (call) => begin(scope, key, call))
+    if (found === undefined) throw scope.error('NOT_FOUND', `${nameOf(key)} does not exist`)
+    yield* pieces(scope, key, found, {}, run)
+  })
+}
+
+/** The value with its size, to be read whole or in part; undefined where there is none. */
+export async function openValue(scope: Scope, key: string, run: Run): Promise<OpenValue | undefined> {
+  const found = await run('read', (call) => begin(scope, key, call))
+  if (found === undefined) return undefined
+  const createReadStream = (range: ByteRange = {}): Readable => toReadable(scope, () => pieces(scope, key, found, range, run))
+  return { size: found.record.size, createReadStream }
+}
+
+function toReadable(scope: Scope, generate: () => AsyncGenerator<Uint8Array, void>): Readable {
+  return Readable.from(generate(), { objectMode: false, highWaterMark: scope.chunkBytes })
 }
 
 /** The bytes are those of a value that is in no chunks. */
-async function begin(scope: Scope, key: string, call: BackendCall): Promise<{ record: StoredRecord; bytes: Uint8Array }> {
+interface Found {
+  readonly record: StoredRecord
+  readonly bytes: Uint8Array
+}
+
+async function* pieces(
+  scope: Scope,
+  key: string,
+  { record, bytes }: Found,
+  { start = 0, end = record.size - 1 }: ByteRange,
+  run: Run,
+): AsyncGenerator<Uint8Array, void> {
+  if (start > end) return
+  if (record.chunks === undefined) {
+    yield bytes.subarray(start, end + 1)
+    return
+  }
+  const { chunkBytes } = record.chunks
+  const count = chunkCount(record.size, record.chunks)
+  for (let index = Math.floor(start / chunkBytes); index < count && index * chunkBytes <= end; index++) {
+    const chunk = await run('read', (call) => piece(scope, key, record, index, call))
+    const first = index * chunkBytes
+    yield chunk.subarray(Math.max(0, start - first), end + 1 - first)
+  }
+}
+
+async function begin(scope: Scope, key: string, call: BackendCall): Promise<Found | undefined> {
   const record = await scope.find(key, call)
-  if (record === undefined || isExpired(record, Date.now())) throw scope.error('NOT_FOUND', `${nameOf(key)} does not exist`)
+  if (record === undefined || isExpired(record, Date.now())) return undefined
   return { record, bytes: scope.codec.decode(key, record) }
 }
 

@@ -41,3 +41,6 @@ export function check(access: Access, need: Need): void {
   const reason = refusal(access, need)
   if (reason !== undefined) throw new HoldfastError('PERMISSION_DENIED', reason, { outcome: 'not-applied' })
 }
+
+/** Names of this machine, for itself, as they stand in a URL. */
+export const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', 'localhost', '::1', '[::1]'])

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { Hono, type Context } from 'hono'
 import type { StateStore } from '../index.ts'
-import { check as checkAccess, LOCAL, type Access } from './access.ts'
+import { check as checkAccess, LOCAL, LOOPBACK, type Access } from './access.ts'
 import { BYTES, Reply, type Call, type Endpoint, type Served } from './endpoint.ts'
 import { checkLength, Concurrency, DEFAULT_LIMITS, limited, type Limits } from './limits.ts'
 import type { Log } from './log.ts'
@@ -136,7 +136,7 @@ class Application {
   }
 
   async #serve(endpoint: Endpoint, context: Context, caller: { tokenId?: string }): Promise<Reply> {
-    const access = await this.#authenticate(context.req.raw.headers)
+    const access = await this.#authenticate(context.req.raw)
     caller.tokenId = access.tokenId
     this.#concurrency.enter(access.tokenId)
     try {
@@ -171,15 +171,19 @@ class Application {
     return { signal, timeoutMs: Math.min(Number(asked), this.#limits.requestTimeoutMs) }
   }
 
-  async #authenticate(headers: Headers): Promise<Access> {
+  async #authenticate({ headers, url }: Request): Promise<Access> {
     const header = headers.get('authorization')
     const token = header === null ? undefined : /^Bearer +(\S+)$/i.exec(header)?.[1]
     if (header !== null) return this.#tokens.access(token ?? '')
-    return this.#requireToken || (await this.#tokens.any()) ? this.#tokens.access('') : LOCAL
+    if (this.#requireToken || (await this.#tokens.any())) return this.#tokens.access('')
+    // A web page may make its own name mean this machine, and would then be let in by the browser of whoever looks at it.
+    if (!LOOPBACK.has(new URL(url).hostname))
+      throw new HttpProblem('PERMISSION_DENIED', 'without a token, call the server by 127.0.0.1')
+    return LOCAL
   }
 
   async #scrape(context: Context): Promise<Reply> {
-    checkAccess(await this.#authenticate(context.req.raw.headers), { workspace: '*', write: false })
+    checkAccess(await this.#authenticate(context.req.raw), { workspace: '*', write: false })
     return new Reply(200, await this.#metrics.text(), { 'content-type': this.#metrics.contentType })
   }
 

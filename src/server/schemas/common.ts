@@ -55,6 +55,10 @@ export function entriesOf<T>(value: z.ZodType<T>): z.ZodCustom<Readonly<Record<s
   )
 }
 
+/** JSON that a store checks and keeps exactly. */
+export const jsonObject = z.custom<Readonly<Record<string, unknown>>>(isPlainObject, 'must be an object')
+export const jsonArray = z.custom<readonly unknown[]>((value) => Array.isArray(value), 'must be an array')
+
 /** Bytes in JSON. */
 export const base64 = z.base64().transform((value) => new Uint8Array(Buffer.from(value, 'base64')))
 

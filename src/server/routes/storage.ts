@@ -1,0 +1,210 @@
+/** Plugin storage: values are the bodies themselves, streamed both ways. */
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { z } from 'zod'
+import type { ByteRange, OpenValue, PluginStorage } from '../../plugin-storage/index.ts'
+import { parsePluginId } from '../../plugin-storage/index.ts'
+import { EVERYTHING, type Need } from '../access.ts'
+import { BYTES, endpoint, Reply, type Endpoint, type Input } from '../endpoint.ts'
+import { bytesOf, ttlOf } from '../bodies.ts'
+import { HttpProblem } from '../problem.ts'
+import { rangeOf } from '../range.ts'
+import { bad } from '../request.ts'
+import { flag, id, integer, text, workspace } from '../schemas/common.ts'
+
+const MAX_KEY_BYTES = 256
+const MAX_PAGE = 1_000
+const PATH = '/v1/storage/value'
+
+const plugin = z
+  .string()
+  .max(256)
+  .transform((value, context) => {
+    try {
+      return parsePluginId(value)
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: (error as Error).message })
+      return z.NEVER
+    }
+  })
+  .describe('The plugin, as author/name; a version after it is left off.')
+
+const scope = z.strictObject({ workspace, plugin })
+const value = scope.extend({ key: id('The key.', MAX_KEY_BYTES) })
+
+type Scope = z.output<typeof scope>
+
+function storageOf({ plugins, query }: Pick<Input<Scope, unknown>, 'plugins' | 'query'>): PluginStorage {
+  return plugins.session({ workspaceId: query.workspace, pluginId: query.plugin }).storage
+}
+
+function need(write: boolean): (input: { readonly query: Scope }) => Need {
+  return ({ query }) => ({ workspace: query.workspace, plugin: query.plugin, write })
+}
+
+export const STORAGE: readonly Endpoint[] = [
+  endpoint({
+    method: 'GET',
+    path: PATH,
+    tag: 'storage',
+    summary: 'A value, or part of it.',
+    query: value,
+    headers: { range: 'One range of bytes: `bytes=0-99`, `bytes=100-`, `bytes=-50`.' },
+    result: BYTES,
+    need: need(false),
+    run: async (input) => {
+      const opened = await storageOf(input).open(input.query.key, input.call)
+      if (opened === undefined) throw missing()
+      return partOf(opened, input.headers.get('range'))
+    },
+  }),
+  endpoint({
+    method: 'HEAD',
+    path: PATH,
+    tag: 'storage',
+    summary: 'Whether there is a value, and its size.',
+    query: value,
+    need: need(false),
+    run: async (input) => {
+      const opened = await storageOf(input).open(input.query.key, input.call)
+      return new Reply(opened === undefined ? 404 : 200, null, opened && { ...OCTETS, 'content-length': String(opened.size) })
+    },
+  }),
+  endpoint({
+    method: 'PUT',
+    path: PATH,
+    tag: 'storage',
+    summary: 'Stores a value: the body as it is.',
+    query: value,
+    body: BYTES,
+    headers: {
+      'holdfast-ttl': 'Seconds until it is gone; fractions count.',
+      'if-none-match': '`*`: only where there is no value.',
+    },
+    need: need(true),
+    run: async (input) => {
+      const ttl = ttlOf(input.headers)
+      const onlyNew = input.headers.get('if-none-match')
+      if (onlyNew !== null && onlyNew !== '*') throw bad('if-none-match takes only *')
+      const storage = storageOf(input)
+      const { key } = input.query
+      if (onlyNew === '*') {
+        const added = await storage.setIfAbsent(key, await bytesOf(input.body, input.limits.maxBodyBytes), { ...input.call, ttl })
+        if (!added) throw new HttpProblem('CONFLICT', 'there is a value already', 412)
+        return undefined
+      }
+      const body = input.body ?? new Blob([]).stream()
+      await pipeline(toReadable(body), storage.createWriteStream(key, { ...input.call, ttl }))
+      return undefined
+    },
+  }),
+  endpoint({
+    method: 'DELETE',
+    path: PATH,
+    tag: 'storage',
+    summary: 'Deletes a value.',
+    query: value,
+    result: z.object({ deleted: z.boolean() }),
+    need: need(true),
+    run: async (input) => ({ deleted: await storageOf(input).delete(input.query.key, input.call) }),
+  }),
+  endpoint({
+    method: 'GET',
+    path: '/v1/storage/keys',
+    tag: 'storage',
+    summary: 'Keys in bytewise order.',
+    query: scope.extend({
+      prefix: text(MAX_KEY_BYTES, 'Only keys that begin like this.').default(''),
+      after: id('Continue behind this key.', MAX_KEY_BYTES).optional(),
+      limit: integer(1, MAX_PAGE, 'Keys a page.').default(100),
+    }),
+    result: z.object({ items: z.array(z.string()), after: z.string().optional() }),
+    need: need(false),
+    run: async (input) => {
+      const { prefix, after, limit } = input.query
+      const found = storageOf(input).scanPrefix(prefix, { ...input.call, after })
+      // One more than asked, so that `after` is given only where it leads somewhere.
+      const keys = await Array.fromAsync(take(found, limit + 1))
+      return keys.length <= limit ? { items: keys } : { items: keys.slice(0, limit), after: keys[limit - 1] }
+    },
+  }),
+  endpoint({
+    method: 'POST',
+    path: '/v1/storage/increment',
+    tag: 'storage',
+    summary: 'Adds to an integer that is stored as text.',
+    query: value,
+    body: z.strictObject({ by: z.int().default(1) }),
+    result: z.object({ value: z.int() }),
+    need: need(true),
+    run: async (input) => ({ value: await storageOf(input).increment(input.query.key, input.body.by, input.call) }),
+  }),
+  endpoint({
+    method: 'GET',
+    path: '/v1/storage/usage',
+    tag: 'storage',
+    summary: 'Bytes used, and the quota.',
+    query: scope,
+    result: z.object({ usedBytes: z.int(), quotaBytes: z.int() }),
+    need: need(false),
+    run: (input) => storageOf(input).usage(input.call),
+  }),
+  endpoint({
+    method: 'DELETE',
+    path: '/v1/storage',
+    tag: 'storage',
+    summary: 'Removes all that a plugin has stored in a workspace.',
+    query: scope,
+    result: z.object({ values: z.int() }),
+    need: need(true),
+    run: async ({ plugins, query, call }) => ({
+      values: await plugins.clear({ workspaceId: query.workspace, pluginId: query.plugin }, call),
+    }),
+  }),
+  endpoint({
+    method: 'GET',
+    path: '/v1/storage/scopes',
+    tag: 'storage',
+    summary: 'Plugins that have stored something, with their usage.',
+    query: z.strictObject({ workspace: workspace.optional(), all: flag.default(false) }),
+    result: z.object({ items: z.array(z.object({ workspaceId: z.string(), pluginId: z.string(), usedBytes: z.int() })) }),
+    need: ({ query }) => ({ workspace: query.all ? EVERYTHING : (query.workspace ?? ''), write: false }),
+    run: async ({ plugins, query, call }) => {
+      const workspaceId = query.all ? undefined : (query.workspace ?? '')
+      return { items: await Array.fromAsync(plugins.scopes({ ...call, workspaceId })) }
+    },
+  }),
+]
+
+const OCTETS = { 'content-type': 'application/octet-stream' }
+
+async function* take<T>(items: AsyncIterable<T>, count: number): AsyncGenerator<T, void> {
+  let left = count
+  for await (const item of items) {
+    yield item
+    if (--left === 0) return
+  }
+}
+
+function missing(): HttpProblem {
+  return new HttpProblem('NOT_FOUND', 'there is no such value')
+}
+
+function partOf(opened: OpenValue, header: string | null): Reply {
+  const { size } = opened
+  const range = header === null ? undefined : rangeOf(header, size)
+  if (range === 'unsatisfiable') throw new HttpProblem('INVALID_ARGUMENT', `the value has ${size} bytes`, 416)
+  const headers = { ...OCTETS, 'accept-ranges': 'bytes' }
+  if (range === undefined) return new Reply(200, streamOf(opened), { ...headers, 'content-length': String(size) })
+  const { start, end } = range
+  const about = { 'content-length': String(end - start + 1), 'content-range': `bytes ${start}-${end}/${size}` }
+  return new Reply(206, streamOf(opened, range), { ...headers, ...about })
+}
+
+function streamOf(opened: OpenValue, range?: ByteRange): ReadableStream<Uint8Array> {
+  return Readable.toWeb(opened.createReadStream(range))
+}
+
+function toReadable(body: ReadableStream<Uint8Array>): Readable {
+  return Readable.fromWeb(body)
+}
