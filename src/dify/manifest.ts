@@ -1,0 +1,108 @@
+/** What a plugin says of itself, cut down to what a host needs. */
+import { readFile } from 'node:fs/promises'
+import { join, resolve, sep } from 'node:path'
+import { parse } from 'yaml'
+import { HoldfastError, type JsonObject } from '../index.ts'
+import { parsePluginId } from '../plugin-storage/index.ts'
+import { isObject } from './protocol.ts'
+
+export interface Manifest {
+  /** `author/name`, without a version, so that a plugin keeps its data over an upgrade. */
+  readonly pluginId: string
+  readonly version: string
+  readonly storage: { readonly enabled: boolean; readonly sizeBytes?: number | undefined }
+  /** The module that `python -m` runs. */
+  readonly entrypoint: string
+}
+
+/** One tool, as a provider of the plugin declares it. */
+export interface ToolDeclaration {
+  readonly provider: string
+  readonly tool: string
+}
+
+const KIB = 1024
+const GIB = 1024 ** 3
+
+/** From the fields of a manifest, however it came. Without author and name: `INVALID_ARGUMENT`. */
+export function readManifest(manifest: unknown): Manifest {
+  if (!isObject(manifest)) throw invalidManifest('it is not an object')
+  const { author, name, version } = manifest
+  if (typeof author !== 'string' || typeof name !== 'string') throw invalidManifest('it names no author and no name')
+  const storage = at(manifest, 'resource', 'permission', 'storage')
+  const entrypoint = at(manifest, 'meta', 'runner', 'entrypoint')
+  return {
+    pluginId: parsePluginId(`${author}/${name}`),
+    version: typeof version === 'string' ? version : '0.0.0',
+    storage: { enabled: isObject(storage) && storage['enabled'] === true, sizeBytes: sizeOf(storage) },
+    entrypoint: typeof entrypoint === 'string' && /^[\w.]{1,128}$/.test(entrypoint) ? entrypoint : 'main',
+  }
+}
+
+/** The size that a plugin asks for: 1 KiB to 1 GiB. Anything else counts as none. */
+function sizeOf(storage: unknown): number | undefined {
+  const size = isObject(storage) ? storage['size'] : undefined
+  return typeof size === 'number' && Number.isSafeInteger(size) && size >= KIB && size <= GIB ? size : undefined
+}
+
+function at(value: unknown, ...path: readonly string[]): unknown {
+  return path.reduce<unknown>((holder, name) => (isObject(holder) ? holder[name] : undefined), value)
+}
+
+/** The manifest in a plugin's folder. */
+export async function loadManifest(folder: string): Promise<Manifest> {
+  return readManifest(await loadYaml(folder, 'manifest.yaml'))
+}
+
+/** The tools that the files of a plugin's folder declare. */
+export async function loadTools(folder: string): Promise<ToolDeclaration[]> {
+  const files = at(await loadYaml(folder, 'manifest.yaml'), 'plugins', 'tools')
+  const found: ToolDeclaration[] = []
+  for (const file of texts(files)) {
+    const provider = await loadYaml(folder, file)
+    const name = at(provider, 'identity', 'name')
+    if (typeof name !== 'string') continue
+    for (const tool of texts(at(provider, 'tools'))) {
+      const declared = at(await loadYaml(folder, tool), 'identity', 'name')
+      if (typeof declared === 'string') found.push({ provider: name, tool: declared })
+    }
+  }
+  return found
+}
+
+/** The tools in a declaration that came over a connection. */
+export function readTools(declaration: unknown): ToolDeclaration[] {
+  if (!Array.isArray(declaration)) return []
+  return declaration.flatMap((provider: unknown) => {
+    const name = at(provider, 'identity', 'name')
+    const tools: unknown = at(provider, 'tools')
+    if (typeof name !== 'string' || !Array.isArray(tools)) return []
+    const names = tools.map((tool: unknown) => at(tool, 'identity', 'name'))
+    return names.flatMap((tool) => (typeof tool === 'string' ? [{ provider: name, tool }] : []))
+  })
+}
+
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : []
+}
+
+/** A file of the plugin's own folder; a path that leads out of it is none. */
+async function loadYaml(folder: string, file: string): Promise<JsonObject> {
+  const root = resolve(folder)
+  const path = resolve(root, file)
+  if (!path.startsWith(root + sep)) throw invalidManifest(`it names a file outside of its folder`)
+  const text = await readFile(join(path), 'utf8').catch((cause: unknown) => {
+    throw new HoldfastError('NOT_FOUND', `there is no ${file} in the plugin's folder`, { cause })
+  })
+  try {
+    const value: unknown = parse(text, { maxAliasCount: 100 })
+    if (isObject(value)) return value
+  } catch {
+    // Said below: the parser's message quotes the file.
+  }
+  throw invalidManifest(`${file} is not a YAML object`)
+}
+
+function invalidManifest(what: string): HoldfastError {
+  return new HoldfastError('INVALID_ARGUMENT', `the plugin's manifest cannot be used: ${what}`)
+}
