@@ -10,6 +10,7 @@ import { KNOWLEDGE_CATALOGUE } from '../src/knowledge/catalogue.ts'
 import { STATE_CATALOGUE } from '../src/state/catalogue.ts'
 import type { Catalogue, CatalogueLine } from '../src/store/factory.ts'
 import type { OptionSpec } from '../src/store/options.ts'
+import { readResults, type SuiteResult } from './results.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const PAGES = ['README.md', 'docs/backends.md', 'docs/errors.md']
@@ -57,8 +58,42 @@ async function backendSection(kind: string, catalogue: Catalogue): Promise<strin
     client === undefined ? 'none' : `\`${client.package}@${client.range}\``,
     planned === true ? 'planned' : 'works',
   ])
-  const options = await Promise.all(lines.filter(isBuilt).map(optionsSection))
-  return [`## ${kind}`, table(['name', 'aliases', 'URLs', 'in `dir`', 'client library', 'status'], rows), ...options].join('\n\n')
+  const built = lines.filter(isBuilt)
+  const overview = table(['name', 'aliases', 'URLs', 'in `dir`', 'client library', 'status'], rows)
+  const options = await Promise.all(built.map(optionsSection))
+  return [`## ${kind}`, overview, await shownSection(kind, built), ...options].join('\n\n')
+}
+
+/** What the conformance suites last showed. Names of one backend share what was shown of any of them. */
+async function shownSection(kind: string, lines: readonly Line[]): Promise<string> {
+  const modules = await Promise.all(lines.map(async ([name, line]) => [name, await line.load!()] as const))
+  const results = readResults().filter((result) => result.kind === kind)
+  const rows = modules.map(([name, module]) => {
+    const same = new Set(modules.flatMap(([other, its]) => (its === module ? [other] : [])))
+    const shown = results.filter(({ backend }) => same.has(backend))
+    const column = (cell: (result: SuiteResult) => string): string => shown.map(cell).join('<br>')
+    return [
+      `\`${name}\``,
+      column(({ suite }) => suite) || 'not noted yet',
+      column(({ engine, version, category }) => `${engine} ${version} (${category})`),
+      column(({ date }) => date),
+      column(({ passed }) => String(passed)),
+      column(({ notApplicable }) => String(notApplicable)),
+      capabilitiesOf(module.capabilities),
+    ]
+  })
+  const header = ['name', 'suite', 'last passed on', 'when', 'cases passed', 'not applicable', 'capabilities']
+  return `What the conformance suite shows:\n\n${table(header, rows)}`
+}
+
+function capabilitiesOf(declared: object | undefined): string {
+  const words = (value: object, path: string): string[] =>
+    Object.entries(value).flatMap(([name, what]: [string, unknown]) => {
+      if (typeof what === 'object' && what !== null) return words(what, `${path}${name}.`)
+      if (typeof what === 'boolean') return `${what ? '' : 'no '}\`${path}${name}\``
+      return `\`${path}${name}\` ${what === Infinity ? 'unlimited' : String(what)}`
+    })
+  return declared === undefined ? 'by its engine' : words(declared, '').join(', ')
 }
 
 /** The options of a backend, from the schema by which they are checked. */

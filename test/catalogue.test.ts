@@ -59,7 +59,7 @@ const RESERVED: Readonly<Record<Kind, { names: string; aliases: Readonly<Record<
     },
   },
   state: {
-    names: 'memory sqlite sync_sqlite file redis valkey dynamodb firestore mongodb async_mongodb upstash gcs',
+    names: 'memory sqlite sync_sqlite file postgres redis valkey dynamodb firestore mongodb async_mongodb upstash gcs',
     aliases: { sqlite_sync: 'sync_sqlite', motor: 'async_mongodb', mongodb_async: 'async_mongodb' },
   },
 }

@@ -2,12 +2,15 @@
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { privateService, withService, type Service } from './services.ts'
 import { exec, ROOT, scratch } from './support.ts'
 
 interface Block {
   readonly language: string
   /** ` ```ts title=src/x.ts ` is a file that later blocks use; without a title it is run. */
   readonly title: string | undefined
+  /** ` ```ts needs=redis ` runs where that service does, its URLs on `localhost` replaced by those of an instance of its own. */
+  readonly needs: string | undefined
   readonly text: string
   readonly line: number
 }
@@ -18,13 +21,17 @@ const pages = [
   ...(await readdir(join(ROOT, 'docs'))).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`),
 ]
 
+/** What a reader has installed beside Holdfast, the client libraries included. */
+const PACKAGES = '@types @opentelemetry @aws-sdk @google-cloud @langchain @pinecone-database pg redis iovalkey'.split(' ')
+
 function blocksOf(markdown: string): Block[] {
-  return [...markdown.matchAll(/^```(\w+)(?: title=(\S+))?\n(.*?)^```$/gms)].map((match) => ({
-    language: match[1]!,
-    title: match[2],
-    text: match[3]!,
-    line: markdown.slice(0, match.index).split('\n').length,
-  }))
+  let needs: string | undefined
+  return [...markdown.matchAll(/^```(\w+)(?: title=(\S+))?(?: needs=(\S+))?\n(.*?)^```$/gms)].map((match) => {
+    const language = match[1]!
+    // What a block prints is expected where the block runs.
+    if (language !== 'text') needs = match[3]
+    return { language, title: match[2], needs, text: match[4]!, line: markdown.slice(0, match.index).split('\n').length }
+  })
 }
 
 /** A project that has the package installed; what ships is what runs. */
@@ -36,8 +43,7 @@ async function project(): Promise<string> {
   )
   await mkdir(join(folder, 'node_modules', '.bin'), { recursive: true })
   await symlink(ROOT, join(folder, 'node_modules', 'holdfast'))
-  for (const scope of ['@types', '@opentelemetry'])
-    await symlink(join(ROOT, 'node_modules', scope), join(folder, 'node_modules', scope))
+  for (const name of PACKAGES) await symlink(join(ROOT, 'node_modules', name), join(folder, 'node_modules', name))
   await writeFile(
     join(folder, 'node_modules', '.bin', 'holdfast'),
     `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, 'dist', 'cli', 'main.js')}" "$@"\n`,
@@ -46,39 +52,80 @@ async function project(): Promise<string> {
   return folder
 }
 
-async function runBlock(block: Block, folder: string): Promise<string> {
+async function runBlock(block: Block, folder: string, more: NodeJS.ProcessEnv = {}): Promise<string> {
   const PATH = `${join(folder, 'node_modules', '.bin')}:${dirname(process.execPath)}:${process.env['PATH']}`
+  const env = { PATH, ...more }
   if (block.language === 'sh') {
     // npx would look in the registry for what is not there; the readers' command is the installed one.
-    return (await exec('bash', ['-ec', block.text.replaceAll('npx holdfast', 'holdfast')], { cwd: folder, env: { PATH } })).stdout
+    return (await exec('bash', ['-ec', block.text.replaceAll('npx holdfast', 'holdfast')], { cwd: folder, env })).stdout
   }
+  return (await exec(process.execPath, [await writeSnippet(block, folder)], { cwd: folder, env })).stdout
+}
+
+async function writeSnippet(block: Block, folder: string): Promise<string> {
   const file = join(folder, `snippet-${block.line}.ts`)
   await writeFile(file, block.text)
-  return (await exec(process.execPath, [file], { cwd: folder, env: { PATH } })).stdout
+  return file
 }
 
 /** Two commands set everything up in a clone of the repository; the fresh-clone check runs them, not this test. */
 const isSetup = (block: Block): boolean => /npm ci|npm install holdfast|npm run |npm start/.test(block.text)
 
+/** Runs the blocks that need just this, in their order; files are written for all of them. */
+async function runBlocks(page: string, blocks: readonly Block[], folder: string, service?: Service): Promise<void> {
+  let output = ''
+  for (const block of blocks) {
+    if (block.title !== undefined) {
+      await mkdir(dirname(join(folder, block.title)), { recursive: true })
+      await writeFile(join(folder, block.title), block.text)
+    } else if (block.needs !== service?.name) {
+      if (block.language === 'ts') await writeSnippet(block, folder)
+    } else if (block.language === 'ts' || (block.language === 'sh' && !isSetup(block))) {
+      const text = service === undefined ? block.text : withUrls(block.text, service)
+      output = await runBlock({ ...block, text }, folder, service === undefined ? {} : variablesOf(service))
+    } else if (block.language === 'text') {
+      expect(output.trim(), `${page}:${block.line}`).toMatch(pattern(block.text))
+    }
+  }
+}
+
+/** The reader's server is at `localhost`; ours has another port, a password and a database. */
+function withUrls(text: string, { url }: Service): string {
+  const { protocol } = new URL(url)
+  return text.replaceAll(new RegExp(`${protocol}//localhost(:\\d+)?(/\\w*)?`, 'g'), url)
+}
+
+/** What a reader of a cloud's documentation has in the environment. */
+function variablesOf({ region, accessKeyId, secretAccessKey }: Service): NodeJS.ProcessEnv {
+  if (typeof region !== 'string') return {}
+  return { AWS_REGION: region, AWS_ACCESS_KEY_ID: String(accessKeyId), AWS_SECRET_ACCESS_KEY: String(secretAccessKey) }
+}
+
+/** Pages whose blocks another test runs, in their order: write-a-backend.test.ts does so with the packed package. */
+const OWN_TEST = new Set(['docs/write-a-backend.md'])
+
+const blocksOfPage = new Map(
+  await Promise.all(
+    pages.map(async (page) => [page, OWN_TEST.has(page) ? [] : blocksOf(await readFile(join(ROOT, page), 'utf8'))] as const),
+  ),
+)
+
 describe.each(pages)('%s', (page) => {
+  const blocks = blocksOfPage.get(page)!
+
   it('has snippets that compile and run', { timeout: 120_000 }, async () => {
     const folder = await project()
-    const blocks = blocksOf(await readFile(join(ROOT, page), 'utf8'))
-    let compiles = false
-    let output = ''
-    for (const block of blocks) {
-      if (block.title !== undefined) {
-        await mkdir(dirname(join(folder, block.title)), { recursive: true })
-        await writeFile(join(folder, block.title), block.text)
-      } else if (block.language === 'ts' || (block.language === 'sh' && !isSetup(block))) {
-        output = await runBlock(block, folder)
-      } else if (block.language === 'text') {
-        expect(output.trim(), `${page}:${block.line}`).toMatch(pattern(block.text))
-      }
-      compiles ||= block.language === 'ts'
-    }
-    if (compiles) await compile(folder)
+    await runBlocks(page, blocks, folder)
+    if (blocks.some(({ language }) => language === 'ts')) await compile(folder)
   })
+
+  for (const name of new Set(blocks.flatMap(({ needs }) => needs ?? []))) {
+    withService(name, `on ${name}`, () => {
+      it('has snippets that run', { timeout: 120_000 }, async () =>
+        runBlocks(page, blocks, await project(), await privateService(name)),
+      )
+    })
+  }
 
   it('links only to files that are there', async () => {
     const markdown = await readFile(join(ROOT, page), 'utf8')

@@ -22,6 +22,9 @@ import { scratch } from './support.ts'
 
 const REGISTRIES = { conversation: CONVERSATION_STORES, knowledge: KNOWLEDGE_STORES, state: STATE_STORES } as const
 
+/** Client libraries of SQL servers. */
+const SQL_CLIENTS: ReadonlySet<string> = new Set(['pg', 'mysql2'])
+
 function settle(given: Settings): Promise<ResolvedSettings> {
   return resolveSettings(given, { root: '/nowhere', env: {}, config: false })
 }
@@ -58,14 +61,16 @@ describe.each(KINDS)('the tables of %s', (kind) => {
     expect(() => same.sql(same.version + 1)).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }) as Error)
   })
 
-  it('are known of every backend on SQLite, and of no other', async () => {
+  it('are known of every backend on an SQL engine, and of no other', async () => {
     const known = await Promise.all(
       REGISTRIES[kind].describe().map(async ({ name, available }) => {
         return available && (await REGISTRIES[kind].tables(name)) !== undefined ? [name] : []
       }),
     )
-    const sqlite = REGISTRIES[kind].listRegistered().filter((name) => name.includes('sqlite'))
-    expect(known.flat()).toEqual(sqlite)
+    const sql = REGISTRIES[kind]
+      .describe()
+      .filter(({ available, name, client }) => available && (name.includes('sqlite') || SQL_CLIENTS.has(client?.package ?? '')))
+    expect(known.flat()).toEqual(sql.map(({ name }) => name))
     expect(await REGISTRIES[kind].tables('sqlite', { url: ':memory:' })).toBeUndefined()
   })
 })
@@ -73,7 +78,7 @@ describe.each(KINDS)('the tables of %s', (kind) => {
 describe('StoreRegistry.tables', () => {
   it('fails as create does', async () => {
     await expect(STATE_STORES.tables('nosuch')).rejects.toMatchObject({ code: 'UNKNOWN_BACKEND' })
-    await expect(STATE_STORES.tables('redis')).rejects.toMatchObject({ code: 'UNSUPPORTED' })
+    await expect(STATE_STORES.tables('firestore')).rejects.toMatchObject({ code: 'UNSUPPORTED' })
     await expect(STATE_STORES.tables('sqlite', { pth: 'x' })).rejects.toMatchObject({ code: 'INVALID_OPTIONS' })
     await expect(STATE_STORES.tables('sqlite', { prefix: '"; --' })).rejects.toMatchObject({ code: 'INVALID_OPTIONS' })
   })

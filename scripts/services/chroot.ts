@@ -1,9 +1,21 @@
 /** A Debian of our own beside the machine's: its programs are newer, and nothing of the machine is changed. */
-import { chmodSync, copyFileSync, existsSync, lstatSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hasCommand, logged, output } from './command.ts'
 import { MIRROR, PACKAGES, PROGRAMS, SUITE } from './pins.ts'
+import { killInhabitants } from './process.ts'
 
 export function rootOf(home: string): string {
   return join(home, SUITE)
@@ -19,8 +31,8 @@ function missingIn(root: string): string[] {
 }
 
 /** Whether programs may be run in there at all: `chroot` and mounts are the superuser's. */
-export function checkPrivileges(): void {
-  if (process.platform === 'linux' && process.getuid?.() === 0) return
+export function checkPrivileges({ platform, uid } = { platform: process.platform as string, uid: process.getuid?.() }): void {
+  if (platform === 'linux' && uid === 0) return
   throw new Error(
     'the servers run in a Debian chroot, which only root on Linux can make: run this as root, for instance in a container ' +
       '(docker run --privileged), or run the tests without servers, which they then report as not run',
@@ -37,7 +49,6 @@ mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 mount --bind "$folder" "$root/srv"
-[ "$user" = root ] || chroot "$root" chown -R "$user" /srv
 exec chroot --userspec="$user" "$root" "$@"`
 
 export interface Inside {
@@ -53,6 +64,19 @@ export interface Inside {
 export function inside({ home, folder, user, isPrivate = false }: Inside, argv: readonly string[]): string[] {
   const enter = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', ENTER, 'sh', rootOf(home), folder, user]
   return [...enter, ...(isPrivate ? tied(argv) : argv)]
+}
+
+/** Makes a folder the property of a user that only the chroot knows by name; before its servers start, since it looks at every file. */
+export async function giveTo({ home, folder, user }: Inside): Promise<void> {
+  const users = readFileSync(join(rootOf(home), 'etc/passwd'), 'utf8')
+  const [, uid, gid] = new RegExp(`^${user}:[^:]*:(\\d+):(\\d+):`, 'm').exec(users) ?? []
+  if (uid === undefined) throw new Error(`no user ${user} in ${rootOf(home)}`)
+  await output(['chown', '-R', `${uid}:${gid}`, folder])
+}
+
+/** Ends by force what in the chroot still has a folder as its own. */
+export async function clear(home: string, folder: string): Promise<void> {
+  if (existsSync(rootOf(home))) await killInhabitants(realpathSync(rootOf(home)), realpathSync(folder))
 }
 
 /** It stands innermost, since a change of user forgets the wish. */
@@ -94,12 +118,18 @@ function preparePackages(root: string): void {
   writeFileSync(policy, '#!/bin/sh\nexit 101\n')
   chmodSync(policy, 0o755)
   if (existsSync('/etc/resolv.conf')) copyFileSync('/etc/resolv.conf', join(root, 'etc/resolv.conf'))
+  const configurations = '/etc/apt/apt.conf.d'
+  for (const name of existsSync(configurations) ? readdirSync(configurations) : []) {
+    const text = readFileSync(join(configurations, name), 'utf8')
+    if (/proxy/i.test(text)) writeFileSync(join(root, configurations, name), text)
+  }
   mkdirSync(join(root, 'srv'), { recursive: true })
 }
 
 /** A package of the machine's own Debian. */
 export async function installHere(home: string, name: string): Promise<void> {
-  if (!(await hasCommand('apt-get'))) throw new Error(`${name} is missing, and there is no apt-get to install it: install ${name} by hand`)
+  if (!(await hasCommand('apt-get')))
+    throw new Error(`${name} is missing, and there is no apt-get to install it: install ${name} by hand`)
   const log = join(home, 'logs', 'apt.log')
   const env = { DEBIAN_FRONTEND: 'noninteractive' }
   await logged(['apt-get', 'update', '-q'], log, { env })

@@ -1,6 +1,6 @@
 /** What a file of this folder says of one engine. */
 import { randomBytes } from 'node:crypto'
-import type { Category, Service, Services } from './home.ts'
+import type { Service, Services } from './home.ts'
 import type { ProcessSpec } from './process.ts'
 
 /** Where an instance of a service is to live. */
@@ -30,7 +30,9 @@ export type Planned = Plan['service'] & { readonly home: string }
 export interface Engine {
   readonly name: string
   readonly engine: string
-  readonly category: Category
+  readonly category: Service['category']
+  /** More to know of it than its version, e.g. of an extension; for the notes of a service. */
+  extras?(home: string): Readonly<Record<string, string>>
   /** Services that must run before, and that it uses. */
   readonly after?: readonly string[]
   /** Whether everything is there that `plan` and the processes use. */

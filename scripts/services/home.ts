@@ -3,10 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import type { Target } from '../results.ts'
 import type { ProcessId } from './process.ts'
-
-/** How close to the real thing a service is. */
-export type Category = 'real engine' | 'vendor’s emulator' | 'other emulator'
 
 /** A running service, as noted in `services.json`. What else it has (further URLs, credentials) stands beside these. */
 export interface Service {
@@ -15,7 +13,7 @@ export interface Service {
   readonly url: string
   /** As people call it, e.g. `PostgreSQL`. */
   readonly engine: string
-  readonly category: Category
+  readonly category: Target['category']
   /** Of the engine, as it says itself. */
   readonly version: string
   readonly processes: readonly ProcessId[]

@@ -2,12 +2,20 @@
 export const SUITE = 'trixie'
 export const MIRROR = 'http://deb.debian.org/debian'
 /** The suite is stable: within it, versions move only by security and point releases. */
-export const PACKAGES = ['postgresql-17', 'postgresql-17-pgvector', 'pgbouncer', 'mariadb-server', 'redis-server', 'valkey-server']
+export const PACKAGES = [
+  'postgresql-17',
+  'postgresql-17-pgvector',
+  'pgbouncer',
+  'mariadb-server',
+  'redis-server',
+  'valkey-server',
+]
 export const POSTGRES_BIN = '/usr/lib/postgresql/17/bin'
+export const VECTOR_EXTENSION = '/usr/share/postgresql/17/extension/vector.control'
 /** Programs without which an installation is not whole. */
 export const PROGRAMS = [
   `${POSTGRES_BIN}/postgres`,
-  '/usr/share/postgresql/17/extension/vector.control',
+  VECTOR_EXTENSION,
   '/usr/sbin/pgbouncer',
   '/usr/sbin/mariadbd',
   '/usr/bin/mariadb-install-db',

@@ -1,6 +1,6 @@
 /** Ports of our own: below those that outgoing connections take, so that a server that was stopped finds its port free again. */
 import { randomInt } from 'node:crypto'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 
 const FROM = 20_100
 const TO = 29_900
@@ -20,6 +20,14 @@ export async function freePort(): Promise<number> {
 
 export async function freePorts(count: number): Promise<number[]> {
   return Promise.all(Array.from({ length: count }, freePort))
+}
+
+/** Whether something listens there. */
+export async function isOpen(port: number): Promise<boolean> {
+  const socket = connect({ port, host: '127.0.0.1' })
+  return new Promise((resolve) => {
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+  }).finally(() => socket.destroy()) as Promise<boolean>
 }
 
 async function isFree(port: number): Promise<boolean> {

@@ -1,6 +1,6 @@
 /** Servers as processes: started so that they outlive us or die with us, known by more than a number, ended for certain. */
-import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** A number alone may by now belong to another process; with the time of its start it cannot. */
@@ -12,10 +12,14 @@ export interface ProcessId {
   readonly started: string
 }
 
+type Identity = Pick<ProcessId, 'pid' | 'started'>
+
 /** How to start a server; kept with its data, so that it can be started again. */
 export interface ProcessSpec {
   readonly name: string
   readonly argv: readonly string[]
+  /** Where it listens. */
+  readonly port: number
   readonly env?: Readonly<Record<string, string>>
   /** The file that its output is added to. */
   readonly log: string
@@ -25,6 +29,7 @@ export interface ProcessSpec {
 
 const STOP_MS = 10_000
 const POLL_MS = 20
+const REAPED_MS = 5_000
 
 interface Stat {
   readonly state: string
@@ -33,13 +38,9 @@ interface Stat {
 }
 
 function statOf(pid: number): Stat | undefined {
-  try {
-    // The second field is the program's name in parentheses and may hold anything.
-    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)!.split(' ')
-    return { state: fields[0]!, parent: Number(fields[1]), ticks: fields[19]! }
-  } catch {
-    return undefined
-  }
+  // The second field is the program's name in parentheses and may hold anything.
+  const [state, parent, ...rest] = textOf(`/proc/${pid}/stat`).split(') ').at(-1)!.split(' ')
+  return state === '' || state === undefined ? undefined : { state, parent: Number(parent), ticks: rest[17]! }
 }
 
 /** Of a process that runs, not of one that only waits to be reaped. */
@@ -52,7 +53,7 @@ function boot(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').slice(0, 8)
 }
 
-export function isAlive({ pid, started }: Pick<ProcessId, 'pid' | 'started'>): boolean {
+export function isAlive({ pid, started }: Identity): boolean {
   return startOf(pid) === started
 }
 
@@ -60,21 +61,25 @@ export interface Started {
   readonly id: ProcessId
   /** Undefined while it runs. */
   readonly ended: () => string | undefined
-  readonly child: ChildProcess
+  readonly log: string
 }
 
 /** Starts a server in a session of its own; our end does not end it. */
 export async function start(spec: ProcessSpec): Promise<Started> {
   const log = openSync(spec.log, 'a', 0o600)
   const [command, ...args] = spec.argv
-  const child = spawn(command!, args, { detached: true, stdio: ['ignore', log, log], env: { ...plainEnvironment(), ...spec.env } })
+  const child = spawn(command!, args, {
+    detached: true,
+    stdio: ['ignore', log, log],
+    env: { ...plainEnvironment(), ...spec.env },
+  })
   closeSync(log)
   let ended: string | undefined
   child.once('exit', (code, signal) => (ended = `ended with ${signal ?? code}`))
   await new Promise((resolve, reject) => child.once('spawn', resolve).once('error', reject))
   child.unref()
   const started = startOf(child.pid!) ?? 'ended'
-  return { id: { name: spec.name, pid: child.pid!, started }, ended: () => ended, child }
+  return { id: { name: spec.name, pid: child.pid!, started }, ended: () => ended, log: spec.log }
 }
 
 /** Settings of the caller, such as a proxy, `PGHOST` or `NODE_OPTIONS`, are not the servers' business. */
@@ -98,12 +103,37 @@ export async function killTree(id: ProcessId): Promise<void> {
   if (isAlive(id)) await kill([id, ...descendantsOf(id.pid)])
 }
 
-async function kill(family: readonly Pick<ProcessId, 'pid' | 'started'>[]): Promise<void> {
+/**
+ * Ends by force what is left in a folder that servers in the chroot have as theirs: the children of one that was killed by others live
+ * on for a moment, and hold its data.
+ */
+export async function killInhabitants(root: string, folder: string): Promise<void> {
+  // A mount names the path within its file system, which is the end of the whole path.
+  const isTheirs = (line: string): boolean => {
+    const [path, place] = line.split(' ').slice(3, 5)
+    return place === '/srv' && folder.endsWith(path!.replaceAll('\\040', ' '))
+  }
+  const lives = (pid: number): boolean =>
+    linkOf(`/proc/${pid}/root`) === root && textOf(`/proc/${pid}/mountinfo`).split('\n').some(isTheirs)
+  await kill(numbersIn('/proc').filter(lives).flatMap(identified))
+}
+
+async function kill(family: readonly Identity[]): Promise<void> {
   for (const each of family) send(each, 'SIGKILL')
   while (family.some(isAlive)) await sleep(POLL_MS)
 }
 
-function send(id: Pick<ProcessId, 'pid' | 'started'>, signal: NodeJS.Signals): void {
+/**
+ * Waits until the numbers of processes that have ended are free: a server that finds its old number in use, and be it by one that only
+ * waits to be reaped, takes it for itself running.
+ */
+export async function reaped(ids: readonly ProcessId[]): Promise<void> {
+  const waits = ({ pid }: ProcessId): boolean => statOf(pid)?.state === 'Z'
+  const deadline = Date.now() + REAPED_MS
+  while (ids.some(waits) && Date.now() < deadline) await sleep(POLL_MS)
+}
+
+function send(id: Identity, signal: NodeJS.Signals): void {
   if (!isAlive(id)) return
   try {
     process.kill(id.pid, signal)
@@ -113,15 +143,34 @@ function send(id: Pick<ProcessId, 'pid' | 'started'>, signal: NodeJS.Signals): v
   }
 }
 
-function descendantsOf(pid: number): { pid: number; started: string }[] {
-  const children = new Map<number, number[]>()
-  for (const entry of readdirSync('/proc')) {
-    const parent = /^\d+$/.test(entry) ? statOf(Number(entry))?.parent : undefined
-    if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), Number(entry)])
-  }
+function descendantsOf(pid: number): Identity[] {
+  const children = Map.groupBy(numbersIn('/proc'), (each) => statOf(each)?.parent)
   const below = (parent: number): number[] => (children.get(parent) ?? []).flatMap((child) => [child, ...below(child)])
-  return below(pid).flatMap((child) => {
-    const started = startOf(child)
-    return started === undefined ? [] : [{ pid: child, started }]
-  })
+  return below(pid).flatMap(identified)
+}
+
+function numbersIn(folder: string): number[] {
+  return readdirSync(folder).flatMap((entry) => (/^\d+$/.test(entry) ? [Number(entry)] : []))
+}
+
+function identified(pid: number): Identity[] {
+  const started = startOf(pid)
+  return started === undefined ? [] : [{ pid, started }]
+}
+
+function linkOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return undefined
+  }
+}
+
+/** Nothing of a process that has ended meanwhile. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch {
+    return ''
+  }
 }

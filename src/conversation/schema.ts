@@ -8,20 +8,23 @@ export interface ConversationTables {
   /** SQLite only: the full-text index of messages, and how far it reaches. */
   readonly texts: string
   readonly indexed: string
+  /** Postgres only, unquoted: the index of trigrams of the messages' text that an administrator may make. */
+  readonly byText: string
 }
 
 export function conversationTables(dialect: SqlDialect, prefix: string): ConversationTables {
   return {
-    sessions: dialect.quote(`${prefix}sessions`),
-    messages: dialect.quote(`${prefix}messages`),
-    texts: dialect.quote(`${prefix}message_texts`),
-    indexed: dialect.quote(`${prefix}messages_indexed`),
+    sessions: dialect.table(`${prefix}sessions`),
+    messages: dialect.table(`${prefix}messages`),
+    texts: dialect.table(`${prefix}message_texts`),
+    indexed: dialect.table(`${prefix}messages_indexed`),
+    byText: `${prefix}messages_by_text`,
   }
 }
 
 export function conversationSchema(dialect: SqlDialect, prefix: string): SqlSchema {
   const tables = conversationTables(dialect, prefix)
-  const searching = dialect.name === 'sqlite' ? searchTables(dialect, prefix, tables) : []
+  const searching = dialect.name === 'sqlite' ? searchTables(dialect, prefix, tables) : byTime(dialect, prefix, tables)
   const up = [...sessionTable(dialect, prefix, tables), ...messageTable(dialect, prefix, tables), ...searching]
   return { prefix, component: 'conversation', migrations: [{ version: 1, up }] }
 }
@@ -41,12 +44,15 @@ function sessionTable(dialect: SqlDialect, prefix: string, { sessions }: Convers
   ]
 }
 
+/** Postgres only: lower-cased text for searches, where it is more than the content with its ASCII letters lower-cased. */
+export const FOLDED_COLUMNS = ['content_folded', 'parts_folded'] as const
+
 function messageTable(dialect: SqlDialect, prefix: string, { messages }: ConversationTables): string[] {
   const { key, text, integer, boolean } = dialect.types
   const index = dialect.quote(`${prefix}messages_by_id`)
   const columns = `workspace ${key} NOT NULL, session_id ${key} NOT NULL, seq ${integer} NOT NULL, id ${key} NOT NULL, role ${text} NOT NULL,
       content ${text}, escaped ${boolean} NOT NULL, parts ${text}, tool_calls ${text}, tool_call_id ${text}, metadata ${text},
-      created_at ${integer} NOT NULL`
+      created_at ${integer} NOT NULL${dialect.name === 'postgres' ? `, ${FOLDED_COLUMNS.map((name) => `${name} ${text}`).join(', ')}` : ''}`
   // On SQLite the full-text index refers to `n`, which no later row may take over: hence AUTOINCREMENT.
   const keyed =
     dialect.name === 'sqlite'
@@ -64,11 +70,16 @@ function messageTable(dialect: SqlDialect, prefix: string, { messages }: Convers
  */
 function searchTables(dialect: SqlDialect, prefix: string, { messages, texts, indexed }: ConversationTables): string[] {
   return [
-    `CREATE INDEX ${dialect.quote(`${prefix}messages_by_time`)} ON ${messages} (workspace, created_at, seq)`,
+    ...byTime(dialect, prefix, { messages }),
     `CREATE VIRTUAL TABLE ${texts} USING fts5(body, content='', contentless_delete=1, detail=none, tokenize='trigram case_sensitive 1')`,
     `CREATE TABLE ${indexed} (one INTEGER PRIMARY KEY CHECK (one = 1), upto INTEGER NOT NULL) STRICT`,
     `INSERT INTO ${indexed} (one, upto) VALUES (1, 0)`,
   ]
+}
+
+/** What a search goes through from the newest message on. */
+function byTime(dialect: SqlDialect, prefix: string, { messages }: Pick<ConversationTables, 'messages'>): string[] {
+  return [`CREATE INDEX ${dialect.quote(`${prefix}messages_by_time`)} ON ${messages} (workspace, created_at, seq)`]
 }
 
 function tableOptions(dialect: SqlDialect): string {

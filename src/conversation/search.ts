@@ -10,8 +10,27 @@ import { decodeEscaped } from './records.ts'
  * lone surrogates) is U+FFFD, here and in the terms. Encrypted text is none.
  */
 export function searchText({ content, escaped, parts }: Pick<MessageRecord, 'content' | 'escaped' | 'parts'>): string {
-  const text = content === null || (escaped && isSealedJson(content)) ? '' : escaped ? decodeEscaped(content) : content
-  return normalise(parts === null || isSealedJson(parts) ? text : [text, ...textParts(parts)].join('\n'))
+  const text = searchableContent(content, escaped)
+  const others = searchableParts(parts)
+  return others === null ? text : `${text}\n${others}`
+}
+
+/** The content's own share of `searchText`. */
+export function searchableContent(content: string | null, escaped: boolean): string {
+  if (content === null || (escaped && isSealedJson(content))) return ''
+  return normalise(escaped ? decodeEscaped(content) : content)
+}
+
+/** The share of the parts in `searchText`; null where none of them is text. */
+export function searchableParts(parts: string | null): string | null {
+  if (parts === null || isSealedJson(parts)) return null
+  const texts = textParts(parts)
+  return texts.length === 0 ? null : normalise(texts.join('\n'))
+}
+
+/** What an engine that knows ASCII only makes of text in lower case. */
+export function asciiLower(text: string): string {
+  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
 }
 
 /** The terms of a search text, normalised like `searchText`. None: `INVALID_ARGUMENT`. */

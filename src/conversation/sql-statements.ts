@@ -1,7 +1,15 @@
 /** The statements of conversations on SQL engines, and the rows that they give. */
 import { HoldfastError } from '../errors.ts'
 import { marks, padded, type SqlDialect, type SqlValue } from '../engines/sql.ts'
-import type { MessageRecord, MessageRecordQuery, SessionRecord, SessionRecordQuery } from './contract.ts'
+import type {
+  MessageRecord,
+  MessageRecordPatch,
+  MessageRecordQuery,
+  SessionRecord,
+  SessionRecordPatch,
+  SessionRecordQuery,
+} from './contract.ts'
+import { DOUBTS } from './metadata.ts'
 import type { ConversationTables } from './schema.ts'
 
 const IDS_A_STATEMENT = 128
@@ -67,7 +75,11 @@ export function statements(dialect: SqlDialect, { sessions, messages }: Conversa
   return {
     /** `move` and `moveFrom` give the new `last_seq` as a row. */
     returning,
+    /** The engine alone can say which metadata matches. */
+    exactMetadata: dialect.name === 'sqlite',
     touch,
+    /** A session's fields, for what selects or returns one. */
+    sessionColumns: columns.join(', '),
     session: `SELECT ${columns.join(', ')} FROM ${sessions} WHERE ${one}`,
     sessions: `SELECT ${columns.join(', ')} FROM ${sessions} WHERE workspace = ?`,
     insertSession: `INSERT INTO ${sessions} (workspace, ${Object.values(SESSION_FIELDS).join(', ')}) VALUES (${marks(columns.length + 1)})`,
@@ -118,23 +130,40 @@ export function listing(
   if (userId !== undefined) and('user_id = ?', userId)
   if (agentId !== undefined) and('agent_id = ?', agentId)
   if (after !== undefined) and(`(updated_at, id) ${behind} (?, ?)`, after.updatedAt, after.id)
-  for (const [name, value] of Object.entries(metadata ?? {})) {
-    const condition = metadataCondition(dialect, value)
-    and(condition.sql, name, ...condition.values)
-  }
+  for (const condition of metadataConditions(dialect, metadata)) and(condition.sql, ...condition.values)
   return { sql: `${sql} ORDER BY updated_at ${direction}, id ${direction} LIMIT ?`, values: [...values, limit] }
 }
 
-/** A metadata field is exactly this value: `true`, `1` and `"1"` are three. The field's name is the first value. */
-function metadataCondition(dialect: SqlDialect, value: string | number | boolean | null): { sql: string; values: SqlValue[] } {
-  if (dialect.name !== 'sqlite') {
-    throw new HoldfastError('UNSUPPORTED', `metadata cannot be looked through on ${dialect.name} yet`, { outcome: 'not-applied' })
+interface Condition {
+  readonly sql: string
+  readonly values: readonly SqlValue[]
+}
+
+/** Metadata fields are exactly these values: `true`, `1` and `"1"` are three. */
+function metadataConditions(dialect: SqlDialect, metadata: SessionRecordQuery['metadata']): Condition[] {
+  if (metadata === undefined || Object.keys(metadata).length === 0) return []
+  switch (dialect.name) {
+    case 'sqlite':
+      return Object.entries(metadata).map(([name, value]) => sqliteField(name, value))
+    case 'postgres':
+      return [{ sql: POSTGRES_CONTAINS, values: [JSON.stringify(metadata)] }]
+    default:
+      throw new HoldfastError('UNSUPPORTED', `metadata cannot be looked through on ${dialect.name} yet`, {
+        outcome: 'not-applied',
+      })
   }
+}
+
+/** Text with escapes that `jsonb` refuses is let through: whoever asks looks at it again. */
+const POSTGRES_CONTAINS = `CASE WHEN ${DOUBTS.map((escape) => `strpos(metadata, E'\\${escape}') > 0`).join(' OR ')} THEN TRUE
+    ELSE metadata::jsonb @> CAST(? AS jsonb) END`
+
+function sqliteField(name: string, value: string | number | boolean | null): Condition {
   const field = (is: string): string => `EXISTS (SELECT 1 FROM json_each(metadata) AS field WHERE field.key = ? AND ${is})`
-  if (typeof value === 'string') return { sql: field(`field.type = 'text' AND field.value = ?`), values: [value] }
-  if (typeof value !== 'number') return { sql: field('field.type = ?'), values: [String(value)] }
+  if (typeof value === 'string') return { sql: field(`field.type = 'text' AND field.value = ?`), values: [name, value] }
+  if (typeof value !== 'number') return { sql: field('field.type = ?'), values: [name, String(value)] }
   // As doubles: beyond 2^53 the JSON text of a double is not its exact value.
-  return { sql: field(`field.type IN ('integer', 'real') AND CAST(field.value AS REAL) = ?`), values: [value] }
+  return { sql: field(`field.type IN ('integer', 'real') AND CAST(field.value AS REAL) = ?`), values: [name, value] }
 }
 
 /** The ids in lists of a few lengths, so that few texts need preparing. */
@@ -145,6 +174,21 @@ export function* idLists(ids: readonly string[]): Generator<string[]> {
 export function insertValues(workspace: string, sessionId: string, message: MessageRecord, seq: number): SqlValue[] {
   const { id, role, content, escaped, parts, toolCalls, toolCallId, metadata, createdAt } = message
   return [workspace, sessionId, id, seq, role, content, escaped ? 1 : 0, parts, toolCalls, toolCallId, metadata, createdAt]
+}
+
+/** Assignments of a session's patch, each followed by a comma, and their values. */
+export function sessionPatch(patch: SessionRecordPatch): { sets: string; values: SqlValue[] } {
+  const fields = Object.entries(patch) as [keyof SessionRecordPatch, string | null][]
+  return { sets: fields.map(([field]) => `${SESSION_FIELDS[field]} = ?, `).join(''), values: fields.map(([, value]) => value) }
+}
+
+/** Assignments of a message's patch, and their values. */
+export function messagePatch(patch: MessageRecordPatch): { sets: string[]; values: SqlValue[] } {
+  const fields = Object.entries(patch) as [keyof MessageRecordPatch, string | boolean | null][]
+  return {
+    sets: fields.map(([field]) => `${MESSAGE_FIELDS[field]} = ?`),
+    values: fields.map(([, value]) => (typeof value === 'boolean' ? Number(value) : value)),
+  }
 }
 
 export function toRecord(row: MessageRow): MessageRecord {

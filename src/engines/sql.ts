@@ -15,6 +15,11 @@ export interface Statement {
   readonly values: readonly SqlValue[]
   /** What the script wants back: the rows, or how many rows changed. */
   readonly wants: 'rows' | 'changes'
+  /**
+   * Said of a statement that is a transaction by itself: where a server's script has begun none yet, it needs no round trips to begin and end
+   * one. A script goes on after it only where it changed nothing, since it cannot be undone. SQLite has nothing to gain from it.
+   */
+  readonly alone?: true
 }
 
 /** Results arrive as rows or as a count, as the statement asked. */
@@ -36,11 +41,29 @@ export function* changes(sql: string, ...values: SqlValue[]): Script<number> {
   return (yield { sql, values, wants: 'changes' }) as number
 }
 
+/** `rows` of a statement that is a transaction by itself. */
+export function* rowsAlone<R>(sql: string, ...values: SqlValue[]): Script<R[]> {
+  return (yield { sql, values, wants: 'rows', alone: true }) as unknown as R[]
+}
+
+/** `row` of a statement that is a transaction by itself. */
+export function* rowAlone<R>(sql: string, ...values: SqlValue[]): Script<R | undefined> {
+  const found = yield* rowsAlone<R>(sql, ...values)
+  return found[0]
+}
+
+/** `changes` of a statement that is a transaction by itself. */
+export function* changesAlone(sql: string, ...values: SqlValue[]): Script<number> {
+  return (yield { sql, values, wants: 'changes', alone: true }) as number
+}
+
 /** Where SQL engines differ. */
 export interface SqlDialect {
   readonly name: 'sqlite' | 'postgres' | 'mysql'
   /** Quotes an identifier; anything is allowed in it. */
   quote(identifier: string): string
+  /** A table's name, ready for statements: quoted, and where the engine has schemas, with the schema that the tables are in. */
+  table(name: string): string
   /** Column types. Text compares bytewise on every engine. */
   readonly types: {
     /** Text that is part of a key, up to 512 bytes. */

@@ -44,9 +44,14 @@ export interface SqliteEngine extends SqlEngine {
   backup(file: string): Promise<void>
 }
 
+function quote(identifier: string): string {
+  return `"${identifier.replaceAll('"', '""')}"`
+}
+
 export const SQLITE_DIALECT: SqlDialect = {
   name: 'sqlite',
-  quote: (identifier) => `"${identifier.replaceAll('"', '""')}"`,
+  quote,
+  table: quote,
   types: { key: 'TEXT', text: 'TEXT', bytes: 'BLOB', integer: 'INTEGER', boolean: 'INTEGER' },
   greatest: (a, b) => `max(${a}, ${b})`,
 }

@@ -136,7 +136,8 @@ export class StoreRegistry<K extends Kind> {
     if (tables === undefined) return undefined
     const { ownOptions } = await import('./open.ts')
     const target = { kind: this.kind, name: registration.name }
-    return tables(ownOptions(target, await registration.load(), options) as never)
+    const context = { loadClient: <T>(specifier: string) => this.#loadClient<T>(registration, specifier) }
+    return tables(ownOptions(target, await registration.load(), options) as never, context)
   }
 
   /**

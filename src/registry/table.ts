@@ -1,6 +1,6 @@
 /** Names and aliases that are certain: the built-in backends and those registered at run time. */
 import { HoldfastError, type Kind } from '../errors.ts'
-import type { AnyFactory, Catalogue, ClientPackage, StoreTables } from '../store/factory.ts'
+import type { AnyFactory, BackendModule, Catalogue, ClientPackage } from '../store/factory.ts'
 import { once } from './once.ts'
 
 /** Where a backend comes from. */
@@ -21,7 +21,7 @@ export interface Registration {
   /** What its file declares. Only built-in backends have it: nobody else's code runs before `create`. */
   capabilities?(): Promise<object | undefined>
   /** What its file says of tables, for options that were checked. */
-  tables?(): Promise<((options: never) => StoreTables | undefined) | undefined>
+  tables?(): Promise<BackendModule['tables']>
 }
 
 export class NameTable {

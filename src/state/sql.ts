@@ -1,6 +1,6 @@
 /**
- * State on an SQL engine. Entries are rows of one table; the scripts say `ON CONFLICT` and compare rows of two columns, as SQLite and
- * Postgres can. Text is stored as text and bytes as bytes, so other programs can read both.
+ * State in SQLite, and what state on every SQL engine shares. Entries are rows of one table. The scripts rely on SQLite's single writer:
+ * what they have read stays as it is until they end. Text is stored as text and bytes as bytes, so other programs can read both.
  */
 import {
   changes,
@@ -42,22 +42,25 @@ export interface SqlStateOptions {
  * writes 3 to 5 times slower and the file 3 times larger.
  */
 export function stateSchema(dialect: SqlDialect, prefix: string): SqlSchema {
-  const { types, quote } = dialect
-  const table = quote(`${prefix}state`)
+  const { types } = dialect
   const columns = [
     `space ${types.key} NOT NULL`,
     `key ${types.key} NOT NULL`,
     // Small columns first, so that they are read without the pages that a large value overflows to.
     `version ${types.integer} NOT NULL`,
     `expires_at ${types.integer}`,
-    `value ${dialect.name === 'sqlite' ? 'ANY' : types.bytes} NOT NULL`,
+    'value ANY NOT NULL',
     'PRIMARY KEY (space, key)',
   ]
-  const up = [
-    `CREATE TABLE ${table} (${columns.join(', ')})${dialect.name === 'sqlite' ? ' STRICT' : ''}`,
-    `CREATE INDEX ${quote(`${prefix}state_expiry`)} ON ${table} (expires_at) WHERE expires_at IS NOT NULL`,
-  ]
+  const table = dialect.table(`${prefix}state`)
+  const up = [`CREATE TABLE ${table} (${columns.join(', ')}) STRICT`, expiryIndex(dialect, prefix)]
   return { prefix, component: 'state', migrations: [{ version: 1, up }] }
+}
+
+/** By it the expired rows are found. */
+export function expiryIndex(dialect: SqlDialect, prefix: string): string {
+  const [index, table] = [dialect.quote(`${prefix}state_expiry`), dialect.table(`${prefix}state`)]
+  return `CREATE INDEX ${index} ON ${table} (expires_at) WHERE expires_at IS NOT NULL`
 }
 
 /** The backend over tables that are there already. */
@@ -71,13 +74,27 @@ const KEYS_PER_STATEMENT = 512
 const PURGE_EVERY = 64
 const PURGED_PER_WRITE = 2
 
+/** When to remove expired rows. */
+export class Purges {
+  // A process may be too short-lived to come to its second purge.
+  #written = PURGE_EVERY
+
+  /** How many expired rows this commit is to remove. */
+  due({ set, add, delete: unwanted }: StateCommit): number {
+    this.#written += (set?.length ?? 0) + (add?.length ?? 0) + (unwanted?.length ?? 0)
+    if (this.#written < PURGE_EVERY) return 0
+    const rows = this.#written * PURGED_PER_WRITE
+    this.#written = 0
+    return rows
+  }
+}
+
 class SqlState implements StateBackend {
   readonly capabilities: StateCapabilities
   readonly limits: Limits
   readonly #engine: SqlEngine
   readonly #sql: StateStatements
-  // A process may be too short-lived to come to its second purge.
-  #written = PURGE_EVERY
+  readonly #purges = new Purges()
 
   constructor(engine: SqlEngine, options: SqlStateOptions) {
     this.capabilities = options.capabilities
@@ -101,7 +118,7 @@ class SqlState implements StateBackend {
   }
 
   commit(space: string, commit: StateCommit, call?: BackendCall): Promise<StateCommitResult> {
-    const purge = this.#duePurge(commit)
+    const purge = this.#purges.due(commit)
     // The clock is read when the script runs: it may have waited for a lock.
     return this.#engine.write(() => runCommit(this.#sql, space, commit, purge, Date.now()), call)
   }
@@ -129,15 +146,6 @@ class SqlState implements StateBackend {
 
   close(): Promise<void> {
     return this.#engine.close()
-  }
-
-  /** How many expired rows this commit is to remove. */
-  #duePurge({ set, add, delete: unwanted }: StateCommit): number {
-    this.#written += (set?.length ?? 0) + (add?.length ?? 0) + (unwanted?.length ?? 0)
-    if (this.#written < PURGE_EVERY) return 0
-    const rows = this.#written * PURGED_PER_WRITE
-    this.#written = 0
-    return rows
   }
 }
 
@@ -206,7 +214,7 @@ interface StateStatements {
 }
 
 export function stateStatements(dialect: SqlDialect, prefix: string): StateStatements {
-  const table = dialect.quote(`${prefix}state`)
+  const table = dialect.table(`${prefix}state`)
   const live = '(expires_at IS NULL OR expires_at > ?)'
   // Rows are only fetched for their expiry where some have expired; else a listing reads the keys' index and nothing else. An OR would
   // not do: SQLite looks at the row before the subquery then.
@@ -232,7 +240,7 @@ export function stateStatements(dialect: SqlDialect, prefix: string): StateState
 }
 
 /** Where a scan begins, and the text that it ends before, if there is one. */
-function rangeOf({ prefix, after }: StateScan): { exclusive: boolean; from: string; end: string | undefined } {
+export function rangeOf({ prefix, after }: StateScan): { exclusive: boolean; from: string; end: string | undefined } {
   const exclusive = after !== undefined && compareBytes(after, prefix) >= 0
   return { exclusive, from: exclusive ? after : prefix, end: successorOf(prefix) }
 }
@@ -254,7 +262,7 @@ function toEntry(found: EntryRow | undefined, now: number): StateEntry | undefin
  * Versions rise from here with each write. A key that is deleted and made again begins anywhere, and so does not come back to a version
  * that somebody still holds; half of what an integer can hold is left to rise.
  */
-function firstVersion(): number {
+export function firstVersion(): number {
   return Math.floor(Math.random() * 2 ** 52)
 }
 

@@ -11,14 +11,28 @@ import {
 import { replacing } from './broken/conversation-wrappers.ts'
 import { brokenConversations, type BrokenConversation } from './broken/conversation.ts'
 import { asyncSqliteHarness, jsonHarness, memoryHarness, sqliteHarness } from './conversation-harness.ts'
+import { recordedInProcess } from './recorded.ts'
 
-defineConformance({ describe, it }, { name: 'conversation on memory', cases: conversationCases, harness: memoryHarness() })
-defineConformance({ describe, it }, { name: 'conversation on sqlite', cases: conversationCases, harness: sqliteHarness() })
-defineConformance(
-  { describe, it },
-  { name: 'conversation on async_sqlite', cases: conversationCases, harness: asyncSqliteHarness() },
-)
-defineConformance({ describe, it }, { name: 'conversation on json', cases: conversationCases, harness: jsonHarness() })
+defineConformance(recordedInProcess('conversation', 'memory'), {
+  name: 'conversation on memory',
+  cases: conversationCases,
+  harness: memoryHarness(),
+})
+defineConformance(recordedInProcess('conversation', 'sqlite'), {
+  name: 'conversation on sqlite',
+  cases: conversationCases,
+  harness: sqliteHarness(),
+})
+defineConformance(recordedInProcess('conversation', 'async_sqlite'), {
+  name: 'conversation on async_sqlite',
+  cases: conversationCases,
+  harness: asyncSqliteHarness(),
+})
+defineConformance(recordedInProcess('conversation', 'json'), {
+  name: 'conversation on json',
+  cases: conversationCases,
+  harness: jsonHarness(),
+})
 
 describe('the conversation cases', () => {
   it('have an id and a sentence each', () => {

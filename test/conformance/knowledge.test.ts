@@ -17,6 +17,7 @@ import { flat, lagging, modest } from './broken/knowledge-limited.ts'
 import { override } from './broken/knowledge-wrappers.ts'
 import { brokenKnowledge } from './broken/knowledge.ts'
 import { localContext, localHarness, type LocalPlace } from './harness.ts'
+import { recordedInProcess } from './recorded.ts'
 
 type Wrap = (backend: KnowledgeBackend) => KnowledgeBackend
 
@@ -44,8 +45,16 @@ function memory(breaks?: Wrap): Harness<KnowledgeStore> {
 
 const RUNS = 200
 
-defineConformance({ describe, it }, { name: 'knowledge on memory', cases: knowledgeCases, harness: memory() })
-defineConformance({ describe, it }, { name: 'knowledge on sqlite', cases: knowledgeCases, harness: sqlite() })
+defineConformance(recordedInProcess('knowledge', 'memory'), {
+  name: 'knowledge on memory',
+  cases: knowledgeCases,
+  harness: memory(),
+})
+defineConformance(recordedInProcess('knowledge', 'sqlite'), {
+  name: 'knowledge on sqlite',
+  cases: knowledgeCases,
+  harness: sqlite(),
+})
 describe('knowledge backends that can do less and say so', () => {
   for (const wrap of [modest, flat, lagging]) {
     it(`${wrap.name}: passes`, async () => {

@@ -6,12 +6,13 @@ import { defineConformance, runConformance } from '../../src/conformance/run.ts'
 import { PluginHost, type PluginHostOptions } from '../../src/plugin-storage/host.ts'
 import { brokenStorages } from './broken/plugin-storage.ts'
 import { atMost, digests, memory, small, sqlite } from './plugin-storage-harness.ts'
+import { recordedInProcess } from './recorded.ts'
 
 const createHost = (options: PluginHostOptions): PluginHost => new PluginHost(options)
 const about = { cases: pluginStorageCases }
 
-defineConformance({ describe, it }, { ...about, name: 'plugin storage on memory', harness: memory() })
-defineConformance({ describe, it }, { ...about, name: 'plugin storage on sqlite', harness: sqlite() })
+defineConformance(recordedInProcess('state', 'memory'), { ...about, name: 'plugin storage on memory', harness: memory() })
+defineConformance(recordedInProcess('state', 'sqlite'), { ...about, name: 'plugin storage on sqlite', harness: sqlite() })
 defineConformance({ describe, it }, { ...about, name: 'plugin storage on single-key commits', harness: memory(atMost(1)) })
 
 describe('the plugin-storage suite', () => {

@@ -18,6 +18,7 @@ import type { StateStore } from '../../src/state/store.ts'
 import { brokenStates } from './broken/state.ts'
 import { over, ownVersions, type Break } from './broken/state/wrappers.ts'
 import { localContext, localHarness, type LocalPlace } from './harness.ts'
+import { recordedInProcess } from './recorded.ts'
 
 function folderHarness(name: string, connect: (folder: string) => StateBackend | Promise<StateBackend>): Harness<StateStore> {
   return localHarness('state', name, async () => {
@@ -49,9 +50,9 @@ function run(breaks: Break): Promise<ConformanceReport> {
   return runConformance({ cases: stateCases, harness: memory(breaks, 0), concurrency: 24, timeoutMs: 15_000 })
 }
 
-defineConformance({ describe, it }, { name: 'state on memory', cases: stateCases, harness: memory() })
-defineConformance({ describe, it }, { name: 'state on sqlite', cases: stateCases, harness: sqlite() })
-defineConformance({ describe, it }, { name: 'state on file', cases: stateCases, harness: file() })
+defineConformance(recordedInProcess('state', 'memory'), { name: 'state on memory', cases: stateCases, harness: memory() })
+defineConformance(recordedInProcess('state', 'sqlite'), { name: 'state on sqlite', cases: stateCases, harness: sqlite() })
+defineConformance(recordedInProcess('state', 'file'), { name: 'state on file', cases: stateCases, harness: file() })
 
 describe('the state suite', () => {
   it('has one sentence and one id a case', () => {

@@ -1,0 +1,52 @@
+/** Knowledge on Postgres with pgvector: the whole suite, random programs, and what matters of the suite on every kind of index. */
+import { describe, it } from 'vitest'
+import { knowledgeCases } from '../../src/conformance/knowledge.ts'
+import { filterProperty } from '../../src/conformance/property/knowledge-filter.ts'
+import { knowledgeProperty } from '../../src/conformance/property/knowledge.ts'
+import { defineConformance } from '../../src/conformance/run.ts'
+import type { Harness } from '../../src/conformance/case.ts'
+import type { KnowledgeStore } from '../../src/knowledge/store.ts'
+import { serverHarness } from '../conformance/harness.ts'
+import { recorded } from '../conformance/recorded.ts'
+import { withService } from '../services.ts'
+import { newPlace, type Server } from './postgres-places.ts'
+
+/** Programs of a property run, of some 8 steps on average. */
+const RUNS = Number(process.env['HOLDFAST_RUNS'] ?? 260)
+const concurrent = { describe, it: it.concurrent }
+
+function harness(service: Server, options: object = {}): Harness<KnowledgeStore> {
+  return serverHarness('knowledge', 'pgvector', () => newPlace(service, options))
+}
+
+withService('postgres', 'Postgres', (service) => {
+  defineConformance(
+    { ...recorded('knowledge', 'pgvector', service), it: it.concurrent },
+    { name: 'knowledge on pgvector', cases: knowledgeCases, harness: harness(service) },
+  )
+
+  const cases = knowledgeCases.filter(({ id }) => /\/(?:search|score|insert|upsert)\//.test(id))
+  for (const options of [
+    { index: 'none' },
+    { type: 'halfvec' },
+    { index: 'ivfflat', lists: 2, probes: 1 },
+    { index: 'ivfflat', type: 'halfvec', lists: 3 },
+  ]) {
+    defineConformance(concurrent, { name: JSON.stringify(options), cases, harness: harness(service, options), views: ['default'] })
+  }
+
+  describe('against a model', () => {
+    it('random programs give what a list of documents gives', { timeout: 300_000 }, () =>
+      knowledgeProperty(harness(service), { runs: RUNS }),
+    )
+    it('random filters match what mingo matches', { timeout: 300_000 }, () => filterProperty(harness(service), { runs: RUNS }))
+  })
+})
+
+withService('pgbouncer', 'PgBouncer', (service) => {
+  const cases = knowledgeCases.filter(({ id }) => /\/(?:search|collection|insert|outage)\//.test(id))
+  for (const options of [{}, { index: 'ivfflat', lists: 2 }]) {
+    const name = `knowledge through pgbouncer ${JSON.stringify(options)}`
+    defineConformance(concurrent, { name, cases, harness: harness(service, options), views: ['workspace'] })
+  }
+})
