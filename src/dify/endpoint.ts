@@ -54,5 +54,10 @@ export async function collectResponse(messages: AsyncIterable<JsonValue>): Promi
 }
 
 function textsOf(headers: JsonObject): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), typeof value === 'string' ? value : JSON.stringify(value)]))
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [
+      name.toLowerCase(),
+      typeof value === 'string' ? value : JSON.stringify(value),
+    ]),
+  )
 }

@@ -11,7 +11,9 @@ export interface Manifest {
   readonly pluginId: string
   readonly version: string
   readonly storage: { readonly enabled: boolean; readonly sizeBytes?: number | undefined }
-  /** The module that `python -m` runs. */
+  /** What the plugin is written in: `python`, unless it is one of Node. */
+  readonly language: 'python' | 'node'
+  /** The module that `python -m` runs, or the file that Node runs. */
   readonly entrypoint: string
 }
 
@@ -21,6 +23,8 @@ export interface ToolDeclaration {
   readonly tool: string
 }
 
+const ENTRYPOINT = { python: /^[\w.]{1,128}$/, node: /^(?!.*\.\.)[\w./-]{1,128}$/ }
+const ENTRYPOINT_DEFAULT = { python: 'main', node: 'main.js' }
 const KIB = 1024
 const GIB = 1024 ** 3
 
@@ -30,12 +34,15 @@ export function readManifest(manifest: unknown): Manifest {
   const { author, name, version } = manifest
   if (typeof author !== 'string' || typeof name !== 'string') throw invalidManifest('it names no author and no name')
   const storage = at(manifest, 'resource', 'permission', 'storage')
+  const language = at(manifest, 'meta', 'runner', 'language') === 'node' ? 'node' : 'python'
   const entrypoint = at(manifest, 'meta', 'runner', 'entrypoint')
   return {
     pluginId: parsePluginId(`${author}/${name}`),
     version: typeof version === 'string' ? version : '0.0.0',
     storage: { enabled: isObject(storage) && storage['enabled'] === true, sizeBytes: sizeOf(storage) },
-    entrypoint: typeof entrypoint === 'string' && /^[\w.]{1,128}$/.test(entrypoint) ? entrypoint : 'main',
+    language,
+    entrypoint:
+      typeof entrypoint === 'string' && ENTRYPOINT[language].test(entrypoint) ? entrypoint : ENTRYPOINT_DEFAULT[language],
   }
 }
 

@@ -139,7 +139,13 @@ export class DifyPlugin {
   }
 
   /** Invokes a tool and yields its messages: `{ type, message, meta }`. No such tool among those declared: `NOT_FOUND`. */
-  invokeTool({ tool, provider, parameters = {}, credentials = {}, ...options }: ToolCall): AsyncGenerator<JsonValue, void> {
+  async *invokeTool({
+    tool,
+    provider,
+    parameters = {},
+    credentials = {},
+    ...options
+  }: ToolCall): AsyncGenerator<JsonValue, void> {
     const data = {
       user_id: options.userId ?? 'holdfast',
       type: 'tool',
@@ -150,7 +156,7 @@ export class DifyPlugin {
       credentials: { ...credentials },
       credential_type: 'api-key',
     }
-    return this.invoke(data, options)
+    yield* this.invoke(data, options)
   }
 
   /** Sends an HTTP request to an endpoint of the plugin, and gives its whole answer. */

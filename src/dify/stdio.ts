@@ -49,15 +49,20 @@ export async function runPlugin(folder: string, rules: PluginRules, options: Run
   }
 }
 
-function start(folder: string, { entrypoint }: Manifest, { python, env }: RunOptions): Child {
-  const own = join(folder, '.venv', 'bin', 'python')
-  const command = python ?? (existsSync(own) ? own : 'python3')
+function start(folder: string, manifest: Manifest, { env, ...options }: RunOptions): Child {
+  const [command, ...args] = commandOf(folder, manifest, options)
   const kept = PASSED_ON.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]] as const]))
-  return spawn(command, ['-m', entrypoint], {
+  return spawn(command, args, {
     cwd: folder,
     env: { ...Object.fromEntries(kept), PYTHONUNBUFFERED: '1', ...env, INSTALL_METHOD: 'local' },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
+}
+
+function commandOf(folder: string, { language, entrypoint }: Manifest, { python }: RunOptions): [string, ...string[]] {
+  if (language === 'node') return [process.execPath, entrypoint]
+  const own = join(folder, '.venv', 'bin', 'python')
+  return [python ?? (existsSync(own) ? own : 'python3'), '-m', entrypoint]
 }
 
 class StdioLink implements Link {
