@@ -22,7 +22,7 @@ const KINDS = ['conversation', 'knowledge', 'state'] as const
 const RESERVED: Readonly<Record<Kind, { names: string; aliases: Readonly<Record<string, string>> }>> = {
   conversation: {
     names:
-      'memory postgres async_postgres mysql async_mysql sqlite sync_sqlite async_sqlite json singlestore supabase surrealdb turso',
+      'memory postgres async_postgres mysql async_mysql sqlite sync_sqlite async_sqlite json singlestore supabase surrealdb turso holdfast',
     aliases: {
       neon: 'postgres',
       cockroachdb: 'postgres',
@@ -41,7 +41,7 @@ const RESERVED: Readonly<Record<Kind, { names: string; aliases: Readonly<Record<
   },
   knowledge: {
     names:
-      'memory sqlite sync_sqlite chroma qdrant pinecone weaviate lancedb milvus pgvector redis valkey cassandra clickhouse mongodb_vector couchbase singlestore_vector surrealdb_vector upstash_vector lightrag langchain llamaindex cosmosdb',
+      'memory sqlite sync_sqlite chroma qdrant pinecone weaviate lancedb milvus pgvector redis valkey cassandra clickhouse mongodb_vector couchbase singlestore_vector surrealdb_vector upstash_vector lightrag langchain llamaindex cosmosdb holdfast',
     aliases: {
       sqlite_sync: 'sync_sqlite',
       chromadb: 'chroma',
@@ -59,16 +59,16 @@ const RESERVED: Readonly<Record<Kind, { names: string; aliases: Readonly<Record<
     },
   },
   state: {
-    names: 'memory sqlite sync_sqlite file postgres redis valkey dynamodb firestore mongodb async_mongodb upstash gcs',
+    names: 'memory sqlite sync_sqlite file postgres redis valkey dynamodb firestore mongodb async_mongodb upstash gcs holdfast',
     aliases: { sqlite_sync: 'sync_sqlite', motor: 'async_mongodb', mongodb_async: 'async_mongodb' },
   },
 }
 
 const registryOf = (kind: Kind): StoreRegistry<Kind> => new StoreRegistry(kind, { catalogue: CATALOGUES[kind] })
 const linesOf = (kind: Kind): [string, CatalogueLine][] => Object.entries(CATALOGUES[kind])
-/** The built backends that need nothing but Node, and so open here; those with a client of their own are opened where their server is tested. */
+/** The built backends that keep their data here, and so open without a server; the others are opened where their server is tested. */
 const embeddedOf = (kind: Kind): [string, CatalogueLine][] =>
-  linesOf(kind).filter(([, { planned, client }]) => planned === undefined && client === undefined)
+  linesOf(kind).filter(([name, { place }]) => name === 'memory' || place !== undefined)
 
 describe.each(KINDS)('%s catalogue', (kind) => {
   it('reserves every name and alias that configurations use', () => {
@@ -96,7 +96,7 @@ describe.each(KINDS)('%s catalogue', (kind) => {
     }
   })
 
-  it('every backend that needs only Node opens by name and by alias, answers, and closes', async () => {
+  it('every embedded backend opens by name and by alias, answers, and closes', async () => {
     const registry = registryOf(kind)
     for (const [name, { aliases = [] }] of embeddedOf(kind)) {
       for (const asked of [name, ...aliases, name.toUpperCase()]) {
@@ -114,7 +114,7 @@ describe.each(KINDS)('%s catalogue', (kind) => {
     }
   })
 
-  it('every backend that needs only Node declares what its stores can do', async () => {
+  it('every embedded backend declares what its stores can do', async () => {
     const registry = registryOf(kind)
     for (const [name, { aliases = [] }] of embeddedOf(kind)) {
       const declared = await registry.capabilities(name)
@@ -208,6 +208,7 @@ describe('backendForUrl', () => {
     ['knowledge', 'mongodb+srv://h', 'mongodb_vector'],
     ['knowledge', 'qdrant://h', 'qdrant'],
     ['knowledge', 'rediss://h', 'redis'],
+    ['state', 'postgres://h/db', 'postgres'],
     ['state', 'redis://h', 'redis'],
     ['state', 'valkey://h', 'valkey'],
     ['state', 'mongodb://h', 'mongodb'],

@@ -3,7 +3,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
 import { readdir, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
@@ -48,9 +50,8 @@ function engine(more: Partial<Engine> = {}): Engine {
       return { processes: [{ name: 'toy', argv, port, log: log('toy') }], service: { url: `tcp://127.0.0.1:${port}` } }
     },
     answer: async ({ url }) => {
-      const { port } = new URL(url)
-      const answer = await exec(process.execPath, ['-e', `require('net').connect(${port}).pipe(process.stdout)`])
-      if (answer.stdout !== 'hello') throw new Error('no hello')
+      const answer = await text(connect(Number(new URL(url).port), '127.0.0.1'))
+      if (answer !== 'hello') throw new Error('no hello')
       return '1.0'
     },
     ...more,

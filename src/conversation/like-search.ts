@@ -60,12 +60,12 @@ export class LikeSearch {
 
   /** `OFFSET 0` keeps the server from reading all messages first and sorting them then: it takes every term for a rare one. */
   #byTime(workspace: string, search: MessageRecordSearch): { sql: string; values: SqlValue[] } {
-    const scope = scopeOf(this.#tables, workspace, search)
+    const { sql: from, values } = sourceOf(this.#tables, workspace, search)
     const text = textOf(search)
     return {
-      sql: `SELECT session_id, ${MESSAGE_COLUMNS} FROM (SELECT * FROM ${this.#tables.messages} AS m WHERE ${scope.sql}
-        ORDER BY created_at DESC, seq DESC OFFSET 0) AS newest WHERE ${text.sql} LIMIT ?`,
-      values: [...scope.values, ...text.values, search.limit],
+      sql: `SELECT session_id, ${MESSAGE_COLUMNS} FROM (${from} OFFSET 0) AS newest WHERE ${text.sql}
+        ORDER BY created_at DESC, seq DESC LIMIT ?`,
+      values: [...values, ...text.values, search.limit],
     }
   }
 }
@@ -73,6 +73,22 @@ export class LikeSearch {
 interface Condition {
   readonly sql: string
   readonly values: readonly SqlValue[]
+}
+
+/** The messages to look through: of a workspace in their order, of a session, or of each session of a user. */
+function sourceOf(tables: ConversationTables, workspace: string, search: MessageRecordSearch): Condition {
+  const { sessions, messages } = tables
+  const { userId, sessionId } = search
+  if (userId !== undefined && sessionId === undefined) {
+    return {
+      sql: `SELECT own.* FROM ${sessions} AS s CROSS JOIN LATERAL (SELECT * FROM ${messages} AS m WHERE m.workspace = s.workspace
+        AND m.session_id = s.id OFFSET 0) AS own WHERE s.workspace = ? AND s.user_id = ?`,
+      values: [workspace, userId],
+    }
+  }
+  const { sql, values } = scopeOf(tables, workspace, search)
+  const order = sessionId === undefined ? ' ORDER BY created_at DESC, seq DESC' : ''
+  return { sql: `SELECT * FROM ${messages} AS m WHERE ${sql}${order}`, values }
 }
 
 function scopeOf({ sessions }: ConversationTables, workspace: string, { userId, sessionId }: MessageRecordSearch): Condition {

@@ -37,11 +37,13 @@ type Child = ChildProcessByStdio<Writable, Readable, Readable>
 /** Starts the plugin of a folder. One that ends or stays silent before it is ready: `UNAVAILABLE`, with the end of what it printed. */
 export async function runPlugin(folder: string, rules: PluginRules, options: RunOptions = {}): Promise<DifyPlugin> {
   const manifest = await loadManifest(folder)
+  const tools = await loadTools(folder)
   const child = start(folder, manifest, options)
-  const link = new StdioLink(child)
-  const plugin = new DifyPlugin(manifest, await loadTools(folder), link, rules, options.workspaceId)
+  const plugin = new DifyPlugin(manifest, tools, new StdioLink(child), rules, options.workspaceId)
+  // Before anything is waited for: a child that cannot be started says so at once.
+  const conversation = new Conversation(plugin, child, options)
   try {
-    await new Conversation(plugin, child, options).ready()
+    await conversation.ready()
     return plugin
   } catch (error) {
     await plugin.close()

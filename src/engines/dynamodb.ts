@@ -219,7 +219,8 @@ function unrepeatable(error: unknown): never {
 /** Full jitter: clients that failed together must not come back together. */
 async function pause(attempt: number, code: string, call: BackendCall | undefined): Promise<void> {
   const [first, max] = code === 'CONFLICT' ? [1, CONFLICT_BACKOFF_MS] : [FIRST_BACKOFF_MS, MAX_BACKOFF_MS]
-  await sleep(Math.random() * Math.min(max, first * 2 ** attempt))
+  const delayMs = Math.random() * Math.min(max, first * 2 ** attempt)
+  await sleep(delayMs, undefined, call?.signal === undefined ? {} : { signal: call.signal }).catch(nothing)
   call?.signal?.throwIfAborted()
 }
 

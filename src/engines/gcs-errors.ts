@@ -5,7 +5,7 @@ import { redact } from '../store/redact.ts'
 /** Failures before anything was sent. */
 const NOT_SENT =
   /^(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT|CERT_.*|ERR_TLS_.*|.*_CERT.*)$/
-const THROTTLED = /rateLimitExceeded|SlowDown|TooManyRequests/i
+const THROTTLED = /^(?:(?:user)?rateLimitExceeded|SlowDown|TooManyRequests)$/i
 const MAX_TEXT = 300
 
 /** True for a write whose request may have been carried out. */
@@ -46,18 +46,20 @@ export function missingBucket(bucket: string): HoldfastError {
 
 /** True where a 404 speaks of the bucket and not of the object. */
 export function isMissingBucket(body: string): boolean {
-  return /NoSuchBucket|specified bucket does not exist/i.test(body)
+  const { reason, message } = saidIn(body)
+  return reason === 'NoSuchBucket' || message.startsWith('The specified bucket does not exist')
 }
 
 /** An answer that is neither success nor one the caller knows what to do with. */
 export function statusError(status: number, body: string, isWrite: Sent): HoldfastError {
-  const [code, outcome] = meaningOf(status, body)
-  const message = `Cloud Storage answered ${status}${saidIn(body)}`
-  return new HoldfastError(code, message, { outcome: isWrite ? outcome : undefined })
+  const { reason, message } = saidIn(body)
+  const [code, outcome] = meaningOf(status, reason)
+  const detail = message === '' ? '' : `: ${redact(message).slice(0, MAX_TEXT)}`
+  return new HoldfastError(code, `Cloud Storage answered ${status}${detail}`, { outcome: isWrite ? outcome : undefined })
 }
 
-function meaningOf(status: number, body: string): readonly [ErrorCode, Outcome] {
-  if (status === 429 || THROTTLED.test(body)) return ['RATE_LIMITED', 'not-applied']
+function meaningOf(status: number, reason: string): readonly [ErrorCode, Outcome] {
+  if (status === 429 || THROTTLED.test(reason)) return ['RATE_LIMITED', 'not-applied']
   if (status === 401) return ['UNAUTHORIZED', 'not-applied']
   if (status === 403) return ['PERMISSION_DENIED', 'not-applied']
   if (status === 413) return ['VALUE_TOO_LARGE', 'not-applied']
@@ -65,10 +67,21 @@ function meaningOf(status: number, body: string): readonly [ErrorCode, Outcome] 
   return ['UNSUPPORTED', 'not-applied']
 }
 
-/** The message of a JSON or XML error. */
-function saidIn(body: string): string {
-  const said = /"message"\s*:\s*"((?:[^"\\]|\\.)*)"/.exec(body)?.[1] ?? /<Message>([^<]*)<\/Message>/.exec(body)?.[1]
-  return said === undefined ? '' : `: ${redact(said).slice(0, MAX_TEXT)}`
+/** The reason and message of a JSON or XML error. Messages name objects, which may be called like a reason, so the two are kept apart. */
+function saidIn(body: string): { reason: string; message: string } {
+  if (!body.startsWith('{')) {
+    return { reason: /<Code>(\w*)<\/Code>/.exec(body)?.[1] ?? '', message: /<Message>([^<]*)<\/Message>/.exec(body)?.[1] ?? '' }
+  }
+  try {
+    const { error } = JSON.parse(body) as { error?: { message?: unknown; errors?: { reason?: unknown }[] } }
+    return { reason: textOr(error?.errors?.[0]?.reason), message: textOr(error?.message) }
+  } catch {
+    return { reason: '', message: '' }
+  }
+}
+
+function textOr(value: unknown): string {
+  return typeof value === 'string' ? value : ''
 }
 
 function networkCode(error: unknown): string {

@@ -52,6 +52,7 @@ export class GcsHttp {
     call?.signal?.throwIfAborted()
     const headers = await this.#headers(request)
     call?.signal?.throwIfAborted()
+    if (this.#closed) throw unavailable('the store was closed', isWrite ? 'not-applied' : undefined)
     const response = await this.#exchange(request, headers, isWrite, call?.signal)
     if (response.status < 300 || KNOWN.has(response.status)) return response
     throw statusError(response.status, textOf(response), isWrite)

@@ -5,14 +5,11 @@
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { HoldfastError, isHoldfastError } from '../errors.ts'
+import { isHoldfastError } from '../errors.ts'
 import type { BackendCall } from '../store/contract.ts'
 import { withOutcome } from '../store/core.ts'
-import type { FactoryContext } from '../store/factory.ts'
-import { typeName } from '../store/text.ts'
 import { isMissingBucket, missingBucket, unavailable } from './gcs-errors.ts'
-import { GcsHttp, textOf, type GcsClient, type GcsRequest, type GcsResponse } from './gcs-http.ts'
-import type { GcsOptions } from './gcs-options.ts'
+import { textOf, type GcsHttp, type GcsRequest, type GcsResponse } from './gcs-http.ts'
 
 /** Of one generation, and so for ever the same. */
 export interface GcsObject {
@@ -67,26 +64,9 @@ const MAX_TIME = Date.UTC(10_000, 0) - 1
 /** About 6 s: an object takes one write a second. */
 const THROTTLED_ATTEMPTS = 7
 const UNCLEAR_ATTEMPTS = 4
+/** A line that is silent for so long is not tried again. */
+const MAX_UNCLEAR_MS = 10_000
 const MAX_PAUSE_MS = 2_000
-
-/** The client that was given, or a new one with the credentials that the options, or else the surroundings, hold. */
-export async function openGcs(options: GcsOptions, bucket: string, context: FactoryContext): Promise<GcsBucket> {
-  const client = options.client === undefined ? await newClient(options, context) : checkClient(options.client)
-  return new GcsBucket(new GcsHttp(client, options.requestTimeoutMs ?? 60_000), bucket)
-}
-
-async function newClient(options: GcsOptions, context: FactoryContext): Promise<GcsClient> {
-  const { Storage } = await context.loadClient<{ Storage: new (options: object) => GcsClient }>('@google-cloud/storage')
-  const { apiEndpoint, projectId, keyFilename, credentials } = options
-  const given = Object.entries({ apiEndpoint, projectId, keyFilename, credentials }).filter(([, value]) => value !== undefined)
-  return new Storage(Object.fromEntries(given))
-}
-
-function checkClient(client: unknown): GcsClient {
-  const { apiEndpoint, authClient } = (client ?? {}) as Partial<GcsClient>
-  if (typeof apiEndpoint === 'string' && typeof authClient?.getRequestHeaders === 'function') return client as GcsClient
-  throw new HoldfastError('INVALID_OPTIONS', `client must be a Storage of @google-cloud/storage, not ${typeName(client)}`)
-}
 
 export class GcsBucket {
   readonly name: string
@@ -122,19 +102,16 @@ export class GcsBucket {
   async write(name: string, write: GcsWrite, over: string | undefined, call?: BackendCall): Promise<string | undefined> {
     const id = randomUUID()
     const request = this.#upload(name, write, over, id)
-    let open = false
-    for (let attempt = 0; ; attempt++) {
-      try {
-        const response = await this.#send(request, call)
-        if (response.status !== 412) return (JSON.parse(textOf(response)) as ObjectResource).generation
-        return open ? await this.#own(name, id, call) : undefined
-      } catch (error) {
-        if (over === undefined || attempt + 1 === UNCLEAR_ATTEMPTS || !(open || isUnclear(error)) || !isPassing(error)) {
-          throw open ? withOutcome(error, 'unknown') : error
-        }
-        open = true
-        await pause(attempt, call, 'unknown')
-      }
+    const deadline = performance.now() + MAX_UNCLEAR_MS
+    for (let attempt = 0, open = false; ; attempt++) {
+      const answer = await this.#send(request, call).catch((error: unknown) => {
+        const isLast = over === undefined || attempt + 1 === UNCLEAR_ATTEMPTS || performance.now() > deadline
+        if (isLast || !(open || isUnclear(error)) || !isPassing(error)) throw open ? withOutcome(error, 'unknown') : error
+      })
+      if (answer?.status === 412) return open ? this.#own(name, id, call) : undefined
+      if (answer !== undefined) return (JSON.parse(textOf(answer)) as ObjectResource).generation
+      open = true
+      await pause(attempt, call, 'unknown')
     }
   }
 
@@ -208,9 +185,12 @@ export class GcsBucket {
   /** After an attempt whose answer was lost: the generation, where what is there was written by it. */
   async #own(name: string, id: string, call: BackendCall | undefined): Promise<string> {
     const path = `${this.#objects}/${encodeURIComponent(name)}?fields=generation,metadata`
-    const response = await this.#send({ method: 'GET', path }, call)
+    const response = await this.#send({ method: 'GET', path }, call).catch((error: unknown) => {
+      throw withOutcome(error, 'unknown')
+    })
     const found = response.status === 404 ? undefined : (JSON.parse(textOf(response)) as ObjectResource)
     if (found?.metadata?.[WRITE] === id) return found.generation
+    // It may have been done before the other one. To send it again might do it twice.
     throw unavailable('the answer to a write was lost, and another write followed', 'unknown')
   }
 }

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '../errors.ts'
 import type { BackendCall } from '../store/contract.ts'
-import type { FactoryContext } from '../store/factory.ts'
 import { ClusterRoute } from './redis-cluster.ts'
 import { RedisDialer } from './redis-dialer.ts'
 import { isReply, translateRedisError } from './redis-errors.ts'
@@ -53,9 +52,6 @@ function tagByte(byte: number): string {
   const char = String.fromCharCode(byte)
   return byte < 0x80 && PLAIN.test(char) ? char : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
 }
-
-/** How a client library of ours is loaded. */
-export type RedisLibrary = (context: FactoryContext) => Promise<RedisDial>
 
 export class RedisEngine {
   /** What every key begins with. */

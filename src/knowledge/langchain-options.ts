@@ -136,12 +136,15 @@ export async function guarded<T>(option: 'store' | 'drop', work: () => T | Promi
   }
 }
 
+/** Not empty, which some stores refuse. */
+const SILENCE = { pageContent: 'holdfast', metadata: {} }
+
 /** What a vector store is told of a document besides its vector. */
 export function described(
   toDocument: LangChainKnowledgeOptions['toDocument'],
   record: DocumentRecord,
 ): Pick<NewVector, 'pageContent' | 'metadata'> {
-  if (toDocument === undefined) return { pageContent: '', metadata: {} }
+  if (toDocument === undefined) return SILENCE
   const content = decodeText(record.content, record.escaped)
   try {
     const { pageContent, metadata = {} } = toDocument({ id: record.id, content, metadata: parseMetadata(record) })

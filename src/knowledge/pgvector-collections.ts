@@ -26,7 +26,7 @@ export interface IndexOptions {
 const MAX_INDEXED = { vector: 2_000, halfvec: 4_000 } as const
 /** IVFFlat cannot tell directions apart where there are but two. */
 const LEAST_DIMENSION = { hnsw: 1, ivfflat: 2 } as const
-const DEFAULT_M = 16
+export const DEFAULT_M = 16
 const DEFAULT_EF_CONSTRUCTION = 64
 
 /** IVFFlat sorts vectors by the centres of those that are there when it is made: below this, or one a list, a search reads them all. */
@@ -68,8 +68,12 @@ export function pgvectorSchema(dialect: SqlDialect, prefix: string): SqlSchema {
 }
 
 /** The kind of index that a new collection gets: what its dimension and the server allow of what was asked for. */
-export function indexFor({ dimension }: Pick<CollectionRecord, 'dimension'>, { index = 'hnsw', type = 'vector' }: IndexOptions): Pick<Stored, 'index' | 'half'> {
-  if (index === 'none' || dimension > MAX_INDEXED.halfvec || dimension < LEAST_DIMENSION[index]) return { index: 'none', half: false }
+export function indexFor(
+  { dimension }: Pick<CollectionRecord, 'dimension'>,
+  { index = 'hnsw', type = 'vector' }: IndexOptions,
+): Pick<Stored, 'index' | 'half'> {
+  if (index === 'none' || dimension > MAX_INDEXED.halfvec || dimension < LEAST_DIMENSION[index])
+    return { index: 'none', half: false }
   return { index, half: type === 'halfvec' || dimension > MAX_INDEXED.vector }
 }
 
@@ -106,15 +110,19 @@ export class PgvectorCollections {
 
   /** Makes a collection and its table, or finds one of the same settings. Who comes second waits for the first one. */
   *create(workspace: string, wanted: CollectionRecord): Script<void> {
-    for (let isFirst = true; ; isFirst = false) {
-      const existing: Found | undefined = isFirst ? yield* this.find(workspace, wanted.name) : yield* this.#again(workspace, wanted.name)
-      if (existing !== undefined) return checkSameSettings(existing.record, wanted)
-      if (yield* this.#make(workspace, wanted)) return
+    for (;;) {
+      const existing: Found | undefined = yield* this.find(workspace, wanted.name)
+      if (existing !== undefined) checkSameSettings(existing.record, wanted)
+      if (existing !== undefined || (yield* this.#make(workspace, wanted))) return
     }
   }
 
   *remove(workspace: string, name: string): Script<boolean> {
-    const removed = yield* row<{ n: number }>(`DELETE FROM ${this.#table} WHERE workspace = ? AND name = ? RETURNING n`, workspace, name)
+    const removed = yield* row<{ n: number }>(
+      `DELETE FROM ${this.#table} WHERE workspace = ? AND name = ? RETURNING n`,
+      workspace,
+      name,
+    )
     if (removed === undefined) return false
     yield* changes(`DROP TABLE IF EXISTS ${this.documents(removed)}`)
     return true
@@ -144,11 +152,6 @@ export class PgvectorCollections {
     yield* changes(`DROP INDEX IF EXISTS ${this.#dialect.table(this.#indexOf(stored.n))}`)
     yield* changes(this.#createIndex(stored, { lists: lists ?? listsFor(documents) }))
     yield* changes(`UPDATE ${this.#table} SET listed = ? WHERE n = ?`, documents, stored.n)
-  }
-
-  *#again(workspace: string, name: string): Script<Found | undefined> {
-    const found = yield* row<StoredRow>(`${this.#found} AND name = ?`, workspace, name)
-    return found && toFound(found)
   }
 
   *#make(workspace: string, wanted: CollectionRecord): Script<boolean> {

@@ -58,7 +58,9 @@ export async function findExtension(engine: SqlEngine): Promise<VectorExtension>
   )
   if (found === undefined) throw unsupported('the database lacks the extension pgvector: CREATE EXTENSION vector')
   if (isOlder(found.version)) {
-    throw unsupported(`pgvector ${found.version} is older than ${OLDEST.join('.')}: install a newer one, then ALTER EXTENSION vector UPDATE`)
+    throw unsupported(
+      `pgvector ${found.version} is older than ${OLDEST.join('.')}: install a newer one, then ALTER EXTENSION vector UPDATE`,
+    )
   }
   return new VectorExtension(engine.dialect.quote(found.schema), found.oid)
 }
@@ -68,14 +70,21 @@ export function explainExtension(error: unknown): unknown {
   if (!(error instanceof Error) || !/extension/i.test(error.message)) return error
   switch (sqlState(error)) {
     case '42501':
-      return new HoldfastError('PERMISSION_DENIED', `an administrator must create pgvector first: CREATE EXTENSION vector (${error.message})`, {
-        outcome: 'not-applied',
-        cause: error.cause,
-      })
+      return new HoldfastError(
+        'PERMISSION_DENIED',
+        `an administrator must create pgvector first: CREATE EXTENSION vector (${error.message})`,
+        {
+          outcome: 'not-applied',
+          cause: error.cause,
+        },
+      )
     // Its files are missing. Which code says so depends on the version of the server.
     case '0A000':
     case '58P01':
-      return unsupported(`pgvector is not installed on the server: install it, then CREATE EXTENSION vector (${error.message})`, error.cause)
+      return unsupported(
+        `pgvector is not installed on the server: install it, then CREATE EXTENSION vector (${error.message})`,
+        error.cause,
+      )
     default:
       return error
   }

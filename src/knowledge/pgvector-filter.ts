@@ -123,7 +123,13 @@ function predicate(node: FilterNode): string {
 /** Equal to one of them. A missing field equals null. */
 function equal(path: readonly string[], values: readonly FilterScalar[]): string {
   if (values.length === 0) return NOTHING
-  const found = some(`${field(path)}[*]`, balanced(values.map((value) => `@ == ${JSON.stringify(value)}`), '||'))
+  const found = some(
+    `${field(path)}[*]`,
+    balanced(
+      values.map((value) => `@ == ${JSON.stringify(value)}`),
+      '||',
+    ),
+  )
   return values.includes(null) ? balanced([found, not(exists(path))], '||') : found
 }
 

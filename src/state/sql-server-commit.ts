@@ -27,7 +27,12 @@ export function* runCommit(sql: ServerStatements, space: string, commit: StateCo
     const result = yield* commitOne(sql, space, commit)
     if (result !== undefined) return result
   } else if (set.length === keys.size && checks.length === 0 && set.every(({ ttlMs }) => ttlMs !== 'keep')) {
-    yield* putAll(sql, space, set.map((each) => toRow(each)), [])
+    yield* putAll(
+      sql,
+      space,
+      set.map((each) => toRow(each)),
+      [],
+    )
     return NOTHING
   }
   return yield* commitHeld(sql, space, commit, [...keys].toSorted(compareBytes))
@@ -41,7 +46,8 @@ function* commitOne(sql: ServerStatements, space: string, commit: StateCommit): 
   const [check, ...others] = checks
   if (others.length > 0 || set.length + unwanted.length + add.length !== 1) return undefined
   if (add[0] !== undefined) return check === undefined ? yield* addOne(sql, space, add[0]) : undefined
-  if (check === undefined) return set[0] === undefined ? yield* deleteOne(sql, space, unwanted[0]!) : yield* putOne(sql, space, set[0])
+  if (check === undefined)
+    return set[0] === undefined ? yield* deleteOne(sql, space, unwanted[0]!) : yield* putOne(sql, space, set[0])
   if (set[0] === undefined && check.version === null) return undefined
   const changed = yield* set[0] === undefined
     ? changesAlone(sql.deleteVersion, space, check.key, check.version)
@@ -58,7 +64,12 @@ function* putOne(sql: ServerStatements, space: string, { key, value, ttlMs }: St
 }
 
 /** How many rows it changed: none where the check does not hold. An absent key has no TTL to keep. */
-function putChecked(sql: ServerStatements, space: string, { key, value, ttlMs }: StateSet, version: string | null): Script<number> {
+function putChecked(
+  sql: ServerStatements,
+  space: string,
+  { key, value, ttlMs }: StateSet,
+  version: string | null,
+): Script<number> {
   const ttl = ttlMs === 'keep' ? null : (ttlMs ?? null)
   if (version === null) return changesAlone(sql.putIfAbsent, space, key, firstVersion(), ...columnsOf(value), ttl)
   return changesAlone(sql.replace, ...columnsOf(value), ttl, ttlMs === 'keep' ? 1 : 0, space, key, version)
@@ -94,7 +105,12 @@ interface HeldRow {
 
 type Held = ReadonlyMap<string, HeldRow>
 
-function* commitHeld(sql: ServerStatements, space: string, commit: StateCommit, keys: readonly string[]): Script<StateCommitResult> {
+function* commitHeld(
+  sql: ServerStatements,
+  space: string,
+  commit: StateCommit,
+  keys: readonly string[],
+): Script<StateCommitResult> {
   const held = yield* hold(sql, space, commit, keys)
   const result = judge(commit, held)
   if (result.applied) yield* write(sql, space, commit, result.sums, held)
@@ -147,7 +163,12 @@ function* write(
   const written = new Set(sets.map(({ key }) => key))
   const made = [...held.values()].filter((row) => row.made === 1 && !written.has(row.key)).map(({ key }) => key)
   const toKeep = (key: string): number | null => presentIn(held, key)?.expires_at ?? null
-  yield* putAll(sql, space, sets.map((each) => toRow(each, toKeep)), [...new Set([...unwanted, ...made])])
+  yield* putAll(
+    sql,
+    space,
+    sets.map((each) => toRow(each, toKeep)),
+    [...new Set([...unwanted, ...made])],
+  )
 }
 
 /** Rows and characters of values that one statement writes. */

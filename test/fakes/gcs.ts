@@ -302,7 +302,7 @@ function jsonError({ status, reason, message }: Refusal): Answer {
 }
 
 function xmlError({ status, message }: Refusal): Answer {
-  const code = status !== 404 ? `Status${status}` : message.includes('bucket') ? 'NoSuchBucket' : 'NoSuchKey'
+  const code = status !== 404 ? `Status${status}` : message.startsWith('The specified bucket') ? 'NoSuchBucket' : 'NoSuchKey'
   const body = `<?xml version='1.0' encoding='UTF-8'?><Error><Code>${code}</Code><Message>${code}</Message></Error>`
   return { status, headers: { 'content-type': 'application/xml; charset=UTF-8' }, body }
 }

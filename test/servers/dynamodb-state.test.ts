@@ -1,6 +1,5 @@
-/** The state suites on DynamoDB. */
+/** The state suite on DynamoDB. */
 import { describe, expect, it } from 'vitest'
-import { pluginStorageCases } from '../../src/conformance/plugin-storage.ts'
 import { stateProperty } from '../../src/conformance/property/state.ts'
 import { defineConformance } from '../../src/conformance/run.ts'
 import { stateCases } from '../../src/conformance/state.ts'
@@ -12,10 +11,9 @@ withService('dynamodb', 'DynamoDB', (service) => {
   const harness = serverHarness('state', 'dynamodb', () => newPlace(service))
 
   defineConformance({ describe, it }, { name: 'state on dynamodb', cases: stateCases, harness })
-  defineConformance({ describe, it }, { name: 'plugin storage on dynamodb', cases: pluginStorageCases, harness })
 
   it('agrees with the model', async () => {
-    // A program is some 15 calls long.
-    await expect(stateProperty(harness, { runs: 200 })).resolves.toBeUndefined()
+    // A program has 15 calls on average, and as many looks at what it left.
+    await expect(stateProperty(harness, { runs: 150 })).resolves.toBeUndefined()
   })
 })

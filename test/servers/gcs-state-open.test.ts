@@ -66,7 +66,7 @@ onEachServer('gcs, opened', (server) => {
     await using at = await openStore(server.url, { prefix: 'p/' })
     const bucket = new Storage({ apiEndpoint: server.url, projectId: 'test' }).bucket(at.bucket)
     for (const name of ['p/s-!/foreign', 'p/s-!/\tz', `p/s-!/${'x'.repeat(600)}`, 'p/s-!', 'p/other', 'q', 'p/h-x!/y']) {
-      await bucket.file(name).save('{"x":1}', { resumable: false })
+      await bucket.file(name).save('{"x":1}', { resumable: false, validation: false })
     }
     expect(await at.store.get('foreign')).toEqual({ x: 1 })
     expect(await at.store.keys()).toEqual(['foreign'])
@@ -80,6 +80,17 @@ onEachServer('gcs, opened', (server) => {
     const opening = registry.create('gcs', { bucket: 'no-such-bucket', apiEndpoint: server.url })
     expect(await failureOf(opening)).toMatchObject({ code: 'NOT_FOUND', backend: 'gcs' })
     await expect(opening).rejects.toThrow(/no-such-bucket.*gcloud storage buckets create/)
+  })
+
+  it('tells a key that is called like an error from the error', async () => {
+    await using at = await openStore(server.url)
+    for (const key of ['NoSuchBucket', 'The specified bucket does not exist', '<Code>NoSuchBucket</Code>', 'rateLimitExceeded']) {
+      expect([await at.store.get(key), await at.store.delete(key), await at.store.setIfAbsent(key, 1)]).toEqual([
+        undefined,
+        false,
+        true,
+      ])
+    }
   })
 
   it('takes a client and leaves it usable', async () => {
@@ -132,7 +143,7 @@ describe('gcs that cannot be opened', () => {
     [{ bucket: 'bucket', client: { apiEndpoint: 1 } }, /client must be a Storage/],
     [{ bucket: 'bucket', client: null }, /client must be a Storage/],
   ])('refuses %j', async (options, problem) => {
-    const error = await failureOf(registry.create('gcs', options as never))
+    const error = await failureOf(registry.create('gcs', options))
     expect(error).toMatchObject({ code: 'INVALID_OPTIONS', kind: 'state', backend: 'gcs' })
     expect(error.message).toMatch(problem)
     expect(inspect(error)).not.toContain('hunter2')

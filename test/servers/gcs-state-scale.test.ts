@@ -29,6 +29,8 @@ onEachServer('gcs, how much is asked of it', (server) => {
     await using at = await openStore(server.url)
     const { store } = at
     const of = (work: () => Promise<unknown>): Promise<string[]> => asked(server, work)
+    // The first write looks for a mark that values are encrypted.
+    await store.set('first', 1)
     const [read, write, list, look, remove] = ['GET xml', 'POST upload', 'GET list', 'GET object', 'DELETE object']
     expect(await of(() => store.get('k'))).toEqual([read])
     expect(await of(() => store.set('k', { a: 1 }))).toEqual([write])
@@ -52,7 +54,7 @@ onEachServer('gcs, how much is asked of it', (server) => {
     expect(await of(() => store.scan({ prefix: 'k', limit: 100 }))).toEqual([list])
     expect(await of(() => store.scan({ prefix: 'none' }))).toEqual([list])
     expect(await of(() => store.keys('k*'))).toEqual([list])
-    expect(await of(() => store.clear())).toEqual([list, ...Array.from({ length: 103 }, () => remove)])
+    expect(await of(() => store.clear())).toEqual([list, ...Array.from({ length: 104 }, () => remove)])
     expect(await of(() => store.ping())).toEqual([list])
     await using other = await openStore(server.url, { bucket: at.bucket })
     await store.set('k', 1)
@@ -69,14 +71,16 @@ onEachServer('gcs, how much is asked of it', (server) => {
       get: (await asked(server, () => session.storage.get('k'))).length,
       delete: (await asked(server, () => session.storage.delete('k'))).length,
     }
-    expect(counts).toEqual({ same: 4, larger: 5, get: 1, delete: 4 })
+    expect(counts).toEqual({ same: 3, larger: 4, get: 1, delete: 4 })
   })
 
   it('has as many as the raw client, or fewer', async () => {
     await using at = await openStore(server.url)
+    await at.store.set('first', 1)
     const file = new Storage({ apiEndpoint: server.url, projectId: 'test' }).bucket(at.bucket).file('raw')
+    const plain = { resumable: false, validation: false }
     const counts = {
-      set: [await asked(server, () => at.store.set('k', 1)), await asked(server, () => file.save('1', { resumable: false }))],
+      set: [await asked(server, () => at.store.set('k', 1)), await asked(server, () => file.save('1', plain))],
       get: [
         await asked(server, () => at.store.get('k')),
         await asked(server, () => Promise.all([file.download(), file.getMetadata()])),

@@ -136,7 +136,7 @@ describe('connections to Pinecone', () => {
 
   it.each(['request', 'answer', { afterBytes: 200 }] as const)('that lose a write (%j) leave the outcome open', async (loss) => {
     const fetchApi: typeof fetch = (input, init) => {
-      if (isArmed && String(input).endsWith('/vectors/upsert')) proxy.lose(loss)
+      if (isArmed && typeof input === 'string' && input.endsWith('/vectors/upsert')) proxy.lose(loss)
       return fetch(input, init)
     }
     const client = new Pinecone({ apiKey: fake.apiKey, controllerHostUrl: proxy.url(fake.url), fetchApi })

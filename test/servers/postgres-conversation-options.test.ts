@@ -1,7 +1,7 @@
 /** How conversations on Postgres are opened, by whom, and what they hold at their limits. */
 import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
-import pg from 'pg'
+import { Client, Pool } from 'pg'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { create } from '../../src/conversation/backends/postgres.ts'
 import type { ConversationStore } from '../../src/conversation/store.ts'
@@ -25,7 +25,7 @@ function ownPrefix(server: Server): string {
 }
 
 async function connect(options: object): Promise<ConversationStore> {
-  return (await builtIn('conversation').create('postgres', options as never)) as ConversationStore
+  return (await builtIn('conversation').create('postgres', options))
 }
 
 /** The URL with another user and password. */
@@ -97,9 +97,10 @@ withService('postgres', 'Postgres', (service) => {
   describe('a client of the caller’s', () => {
     it('that is a pool is used and not closed', async () => {
       const { schema, prefix } = optionsAt(service.url, ownPrefix(service))
-      const pool = new pg.Pool({ connectionString: service.url, max: 3 })
+      const pool = new Pool({ connectionString: service.url, max: 3 })
       const listeners = pool.listenerCount('error')
-      const store = await connect({ client: pool, schema, prefix })
+      const options: PostgresOptions = { client: pool, schema, prefix }
+      const store = await connect(options)
       await store.createSession({ id: 's' })
       await Promise.all(Array.from({ length: 20 }, () => store.addMessage('s', USER)))
       await store.close()
@@ -110,9 +111,10 @@ withService('postgres', 'Postgres', (service) => {
 
     it('that is a single connection serves all stores in turn, between the caller’s own statements', async () => {
       const { schema, prefix } = optionsAt(service.url, ownPrefix(service))
-      const client = new pg.Client({ connectionString: service.url })
+      const client = new Client({ connectionString: service.url })
       await client.connect()
-      const [one, two] = [await connect({ client, schema, prefix }), await connect({ client, schema, prefix })]
+      const options: PostgresOptions = { client, schema, prefix }
+      const [one, two] = [await connect(options), await connect(options)]
       await one.createSession({ id: 's' })
       const large = { ...USER, content: 'x'.repeat(300_000) }
       await Promise.all([
@@ -129,7 +131,7 @@ withService('postgres', 'Postgres', (service) => {
     it('keeps its own way of reading columns', async () => {
       const { schema, prefix } = optionsAt(service.url, ownPrefix(service))
       const types = { getTypeParser: () => () => 'spoiled' }
-      const pool = new pg.Pool({ connectionString: service.url, max: 1, types })
+      const pool = new Pool({ connectionString: service.url, max: 1, types })
       const store = await connect({ client: pool, schema, prefix })
       expect(await store.createSession({ id: 's' })).toMatchObject({ lastSeq: 0 })
       expect(await store.addMessage('s', USER)).toMatchObject({ seq: 1 })

@@ -1,5 +1,5 @@
 /** What conversations cost on Postgres: every statement finds its rows by an index, and how many round trips an operation takes. */
-import pg from 'pg'
+import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ConversationStore } from '../../src/conversation/store.ts'
 import type { PostgresConnection, PostgresQuery } from '../../src/engines/postgres-client.ts'
@@ -108,8 +108,8 @@ async function fill(server: Server, prefix: string): Promise<void> {
 }
 
 /** The client, noting its statements. */
-function noting(client: pg.Client, statements: Map<string, PostgresQuery>): PostgresConnection {
-  return new globalThis.Proxy(client as unknown as PostgresConnection, {
+function noting(client: Client, statements: Map<string, PostgresQuery>): PostgresConnection {
+  return new globalThis.Proxy<PostgresConnection>(client, {
     get(target, property) {
       const member: unknown = Reflect.get(target, property, target)
       if (property !== 'query') return typeof member === 'function' ? (member.bind(target) as unknown) : member
@@ -138,14 +138,14 @@ withService('postgres', 'Postgres', (service) => {
   describe(`with ${ROWS} messages`, () => {
     const prefix = newPrefix()
     const statements = new Map<string, PostgresQuery>()
-    let client: pg.Client
+    let client: Client
     let store: ConversationStore
 
     beforeAll(async () => {
       const registry = builtIn('conversation')
-      await (await registry.create('postgres', optionsAt(service.url, prefix) as never)).close()
+      await (await registry.create('postgres', optionsAt(service.url, prefix))).close()
       await fill(service, prefix)
-      client = new pg.Client({ connectionString: service.url })
+      client = new Client({ connectionString: service.url })
       await client.connect()
       const { schema } = optionsAt(service.url, prefix)
       store = (await registry.create('postgres', {
@@ -153,7 +153,7 @@ withService('postgres', 'Postgres', (service) => {
         schema,
         prefix,
         workspace: WORKSPACE,
-      } as never)) as ConversationStore
+      }))
     }, 600_000)
 
     afterAll(async () => {
@@ -164,8 +164,8 @@ withService('postgres', 'Postgres', (service) => {
 
     it.each(Object.keys(OPERATIONS))('%s finds its rows by an index', { timeout: 60_000 }, async (name) => {
       statements.clear()
-      await OPERATIONS[name]!(store).catch((error: { code?: string }) =>
-        expect(error.code, String(error)).toMatch(/^(NOT_FOUND|CONFLICT)$/),
+      await OPERATIONS[name]!(store).catch((error: Error & { code?: string }) =>
+        expect(error.code, error.message).toMatch(/^(NOT_FOUND|CONFLICT)$/),
       )
       expect(statements.size).toBeGreaterThan(0)
       for (const { text, values } of statements.values()) {
@@ -185,7 +185,7 @@ withService('postgres', 'Postgres', (service) => {
     })
 
     it('listWorkspaces takes one step in the index for each', async () => {
-      const open = await builtIn('conversation').create('postgres', optionsAt(service.url, prefix) as never)
+      const open = await builtIn('conversation').create('postgres', optionsAt(service.url, prefix))
       expect((await open.listWorkspaces()).items).toEqual([WORKSPACE])
       await open.close()
     })
@@ -199,7 +199,7 @@ withService('postgres', 'Postgres', (service) => {
       await client.query(`ANALYZE ${tableOf(prefix, 'messages')}`)
       const { schema } = optionsAt(service.url, prefix)
       const options = { client: noting(client, statements), schema, prefix, workspace: WORKSPACE }
-      await using fresh = (await builtIn('conversation').create('postgres', options as never)) as ConversationStore
+      await using fresh = (await builtIn('conversation').create('postgres', options))
       statements.clear()
       expect(await fresh.searchMessages({ text: `NUMBER ${ROWS / 2 - 1}` })).toHaveLength(1)
       const { text: sql, values } = [...statements.values()].at(-1)!
@@ -266,7 +266,7 @@ withService('postgres', 'Postgres', (service) => {
 
   it('takes as many round trips by hand', async () => {
     await using proxy = await Proxy.open(service.url)
-    const client = new pg.Client({ connectionString: proxy.url(service.url) })
+    const client = new Client({ connectionString: proxy.url(service.url) })
     await client.connect()
     expect(await proxy.count(() => client.query('SELECT $1::text', ['x']))).toBe(1)
     const transaction = async (): Promise<void> => {

@@ -34,7 +34,7 @@ withService('postgres', 'Postgres', (service) => {
     const { postgres, async_postgres } = CONVERSATION_CATALOGUE
     try {
       for (const name of ['postgres', ...postgres.aliases, 'async_postgres', ...async_postgres.aliases, 'Neon']) {
-        await using store = await registry.create(name, optionsAt(service.url, prefix) as never)
+        await using store = await registry.create(name, { ...optionsAt(service.url, prefix) })
         expect(store.backend).toBe(name.includes('async') ? 'async_postgres' : 'postgres')
         await store.upsertSession({ id: 's', metadata: { [name]: 1 } })
         expect(await registry.capabilities(name)).toEqual(store.capabilities)

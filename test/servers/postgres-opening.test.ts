@@ -1,6 +1,6 @@
 /** How knowledge and state are opened on Postgres: clients of the caller's, what cannot work, and what closing leaves. */
 import { spawnSync } from 'node:child_process'
-import pg from 'pg'
+import { Pool } from 'pg'
 import { describe, expect, it } from 'vitest'
 import { isHoldfastError } from '../../src/errors.ts'
 import { create as createKnowledge } from '../../src/knowledge/backends/pgvector.ts'
@@ -17,7 +17,8 @@ const KINDS = [
 
 /** The least that shows that a store works. */
 async function use(store: object): Promise<void> {
-  if ('createCollection' in store) await (store as { createCollection(name: string, options: object): Promise<unknown> }).createCollection('c', { dimension: 2 })
+  if ('createCollection' in store)
+    await (store as { createCollection(name: string, options: object): Promise<unknown> }).createCollection('c', { dimension: 2 })
   else await (store as { set(key: string, value: unknown): Promise<void> }).set('k', 1)
 }
 
@@ -28,7 +29,7 @@ withService('postgres', 'Postgres', (service) => {
 
     it('works on a Pool or a Client of the caller’s, and leaves it open', async () => {
       const prefix = newPrefix()
-      const pool = new pg.Pool({ connectionString: service.url, max: 2 })
+      const pool = new Pool({ connectionString: service.url, max: 2 })
       try {
         await withClient(service, async (client) => {
           for (const given of [pool, client]) {
@@ -50,7 +51,8 @@ withService('postgres', 'Postgres', (service) => {
       const error = await wrong.catch((reason: unknown) => reason)
       expect(isHoldfastError(error, 'INVALID_OPTIONS')).toBe(true)
       for (const option of ['prefix', 'poolSize', 'nonsense']) expect(String(error)).toContain(option)
-      for (const url of ['nonsense', 'mysql://h/x', 'postgres://h/x?sslmode=maybe']) await expect(create({ url })).rejects.toMatchObject({ code: 'INVALID_OPTIONS' })
+      for (const url of ['nonsense', 'mysql://h/x', 'postgres://h/x?sslmode=maybe'])
+        await expect(create({ url })).rejects.toMatchObject({ code: 'INVALID_OPTIONS' })
     })
 
     it('is refused a wrong password, which no message shows', async () => {
@@ -79,7 +81,9 @@ withService('postgres', 'Postgres', (service) => {
 
     it('is made once by many that start together', async () => {
       const prefix = newPrefix()
-      const stores = await Promise.all(Array.from({ length: 8 }, (_, i) => create(optionsAt(service.url, prefix, { poolSize: 1 + (i % 3) }))))
+      const stores = await Promise.all(
+        Array.from({ length: 8 }, (_, i) => create(optionsAt(service.url, prefix, { poolSize: 1 + (i % 3) }))),
+      )
       await Promise.all(stores.map(use))
       await Promise.all(stores.map((store) => store.close()))
       await removeTables(service, prefix)

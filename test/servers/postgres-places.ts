@@ -1,6 +1,6 @@
 /** Places in a Postgres database for tests of knowledge and state: tables of their own, behind a proxy of their own. */
 import { randomBytes } from 'node:crypto'
-import pg from 'pg'
+import { Client, escapeIdentifier } from 'pg'
 import type { Kind } from '../../src/errors.ts'
 import type { PostgresOptions } from '../../src/engines/postgres-options.ts'
 import type { Stores } from '../../src/registry/contract-check.ts'
@@ -27,8 +27,8 @@ function direct({ url, behind }: Server): string {
 }
 
 /** Runs some work with a client of our own, as other programs have it. */
-export async function withClient<T>(server: Server, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: direct(server) })
+export async function withClient<T>(server: Server, work: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client({ connectionString: direct(server) })
   await client.connect()
   try {
     return await work(client)
@@ -39,7 +39,7 @@ export async function withClient<T>(server: Server, work: (client: pg.Client) =>
 
 /** The name of a table of a place, for statements. */
 export function tableOf(prefix: string, name: string): string {
-  return `${pg.escapeIdentifier(SCHEMA)}.${pg.escapeIdentifier(prefix + name)}`
+  return `${escapeIdentifier(SCHEMA)}.${escapeIdentifier(prefix + name)}`
 }
 
 export async function removeTables(server: Server, prefix: string): Promise<void> {
@@ -76,12 +76,7 @@ export interface Opened<S> extends AsyncDisposable {
 }
 
 /** A store on tables of its own behind a proxy, which all goes when the scope is left. */
-export async function open<K extends Kind>(
-  kind: K,
-  name: string,
-  server: Server,
-  more: object = {},
-): Promise<Opened<Stores[K]>> {
+export async function open<K extends Kind>(kind: K, name: string, server: Server, more: object = {}): Promise<Opened<Stores[K]>> {
   const proxy = await Proxy.open(server.url)
   const prefix = newPrefix()
   const stores: Stores[K][] = []

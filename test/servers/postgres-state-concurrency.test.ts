@@ -11,7 +11,10 @@ const HANDLES = 3
 
 withService('postgres', 'postgres state, at the same time', (service) => {
   /** Backends with connections of their own, as in several processes: so many workers on them at once. */
-  async function together(workers: number, work: (backend: StateBackend, worker: number) => Promise<void>): Promise<StateBackend> {
+  async function together(
+    workers: number,
+    work: (backend: StateBackend, worker: number) => Promise<void>,
+  ): Promise<StateBackend> {
     const opened = await open('state', 'postgres', service)
     // The pool is shared by what names the same place; another size makes it another one.
     const others = await Promise.all(Array.from({ length: HANDLES - 1 }, (_, i) => opened.another({ poolSize: 8 + i })))
@@ -32,7 +35,11 @@ withService('postgres', 'postgres state, at the same time', (service) => {
     const keys = ['a', 'b', 'c', 'd', 'e']
     let moves = 0
     const backend = await together(9, async (backend, worker) => {
-      if (worker === 0) await backend.commit(SPACE, { checks: keys.map((key) => ({ key, version: null })), set: [{ key: 'a', value: '"token"' }] })
+      if (worker === 0)
+        await backend.commit(SPACE, {
+          checks: keys.map((key) => ({ key, version: null })),
+          set: [{ key: 'a', value: '"token"' }],
+        })
       for (let step = 0; step < STEPS; step++) {
         const entries = await backend.get(SPACE, keys)
         const at = entries.findIndex((entry) => entry !== undefined)
@@ -60,7 +67,12 @@ withService('postgres', 'postgres state, at the same time', (service) => {
         const [from, to] = [keys[(worker + step) % 3]!, keys[(worker + 2 * step + 1) % 3]!]
         if (from === to) continue
         const amount = 1 + (step % 7)
-        await backend.commit(SPACE, { add: [{ key: from, by: -amount }, { key: to, by: amount, max: 1_000_000 }] })
+        await backend.commit(SPACE, {
+          add: [
+            { key: from, by: -amount },
+            { key: to, by: amount, max: 1_000_000 },
+          ],
+        })
         const found = await backend.get(SPACE, keys)
         const sum = found.reduce((all, entry) => all + Number(entry?.value ?? 0), 0)
         assert.equal(sum, 0, 'a reader saw half of a commit')
@@ -114,7 +126,8 @@ withService('postgres', 'postgres state, at the same time', (service) => {
     const backend = await together(8, async (backend, worker) => {
       for (let step = 0; step < STEPS; step++) {
         const by = 1 + ((worker + step) % 3)
-        const commit: StateCommit = worker % 2 === 0 ? { add: [{ key: 'n', by }] } : { add: [{ key: 'n', by }], set: [{ key: `o${worker}`, value: '1' }] }
+        const commit: StateCommit =
+          worker % 2 === 0 ? { add: [{ key: 'n', by }] } : { add: [{ key: 'n', by }], set: [{ key: `o${worker}`, value: '1' }] }
         const result = await backend.commit(SPACE, commit)
         assert(result.applied)
         sum += by

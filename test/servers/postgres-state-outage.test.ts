@@ -16,7 +16,10 @@ interface Tally {
 /** Adds 1 to a counter of its own and one of all, in one commit, until told to stop, and notes what was said of each. */
 async function addUntil(store: StateStore, writer: number, stopped: () => boolean, tally: Tally): Promise<void> {
   const { backend } = store.core
-  const add = [{ key: 'all', by: 1 }, { key: `own-${writer}`, by: 1 }]
+  const add = [
+    { key: 'all', by: 1 },
+    { key: `own-${writer}`, by: 1 },
+  ]
   while (!stopped()) {
     try {
       await (writer % 2 === 0 ? backend.commit('', { add }) : store.increment('n'))
@@ -68,28 +71,39 @@ withService('postgres', 'Postgres, cut off', (service) => {
     await expectOnce(at.store, tally)
   })
 
-  it.each(['request', 'answer', { afterBytes: 40 }] as const)('says that nobody knows what became of a write when it loses: %o', async (loss) => {
-    await using at = await open('state', 'postgres', service)
-    const { store, proxy } = at
-    await store.set('n', 0)
-    proxy.lose(loss)
-    await expect(store.increment('n')).rejects.toMatchObject({ code: 'UNAVAILABLE', outcome: 'unknown' })
-    expect(await store.get('n')).toBe(loss === 'answer' ? 1 : 0)
-    expect(await store.delete('n')).toBe(true)
-  })
-
-  it.each(['request', 'answer', { afterBytes: 40 }] as const)('does a read again, and a commit that had not come to its end, when it loses: %o', async (loss) => {
-    await using at = await open('state', 'postgres', service)
-    const { store, proxy } = at
-    await store.set('k', 'v')
-    proxy.lose(loss)
-    expect(await store.get('k')).toBe('v')
-    const commit = { add: [{ key: 'a', by: 1 }, { key: 'b', by: 1 }] }
-    for (let i = 1; i <= 3; i++) {
+  it.each(['request', 'answer', { afterBytes: 40 }] as const)(
+    'says that nobody knows what became of a write when it loses: %o',
+    async (loss) => {
+      await using at = await open('state', 'postgres', service)
+      const { store, proxy } = at
+      await store.set('n', 0)
       proxy.lose(loss)
-      expect(await store.core.backend.commit('s', commit)).toEqual({ applied: true, deleted: 0, sums: [i, i] })
-    }
-  })
+      await expect(store.increment('n')).rejects.toMatchObject({ code: 'UNAVAILABLE', outcome: 'unknown' })
+      expect(await store.get('n')).toBe(loss === 'answer' ? 1 : 0)
+      expect(await store.delete('n')).toBe(true)
+    },
+  )
+
+  it.each(['request', 'answer', { afterBytes: 40 }] as const)(
+    'does a read again, and a commit that had not come to its end, when it loses: %o',
+    async (loss) => {
+      await using at = await open('state', 'postgres', service)
+      const { store, proxy } = at
+      await store.set('k', 'v')
+      proxy.lose(loss)
+      expect(await store.get('k')).toBe('v')
+      const commit = {
+        add: [
+          { key: 'a', by: 1 },
+          { key: 'b', by: 1 },
+        ],
+      }
+      for (let i = 1; i <= 3; i++) {
+        proxy.lose(loss)
+        expect(await store.core.backend.commit('s', commit)).toEqual({ applied: true, deleted: 0, sums: [i, i] })
+      }
+    },
+  )
 
   it('ends a slow call in time, and what it says of the write is true', async () => {
     await using at = await open('state', 'postgres', service)

@@ -1,6 +1,6 @@
 /** What state on Postgres costs: round trips, plans, and many rows in little memory. */
 import { fileURLToPath } from 'node:url'
-import pg from 'pg'
+import { Client } from 'pg'
 import { expect, it } from 'vitest'
 import { postgresDialect } from '../../src/engines/postgres.ts'
 import { serverStatements } from '../../src/state/sql-server-statements.ts'
@@ -30,7 +30,11 @@ withService('postgres', 'Postgres', (service) => {
       ['exists', 1, () => store.exists('k')],
       ['delete', 1, () => store.delete('a')],
       ['getMany', 1, () => store.getMany(['k', 'n', 'h'])],
-      ['setMany of 1,000, and a purge', 2, () => store.setMany(Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`m${i}`, i])))],
+      [
+        'setMany of 1,000, and a purge',
+        2,
+        () => store.setMany(Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`m${i}`, i]))),
+      ],
       ['scan of 1,000', 1, () => store.scan({ limit: 1_000 })],
       ['deleteMany', 4, () => store.deleteMany(['k', 'n', 'nobody'])],
       ['ping', 1, () => store.ping()],
@@ -39,7 +43,7 @@ withService('postgres', 'Postgres', (service) => {
     for (const [name, , call] of calls) taken[name] = await proxy.count(() => call(store))
     expect(taken).toEqual(Object.fromEntries(calls.map(([name, count]) => [name, count])))
 
-    const client = new pg.Client({ connectionString: proxy.url(service.url) })
+    const client = new Client({ connectionString: proxy.url(service.url) })
     await client.connect()
     const raw = await proxy.count(() => client.query(`SELECT text FROM ${tableOf(at.prefix, 'state')} WHERE key = $1`, ['k']))
     await client.end()
@@ -76,7 +80,9 @@ withService('postgres', 'Postgres', (service) => {
   it('removes expired rows while it writes, and only those', async () => {
     await using at = await open('state', 'postgres', service)
     await withClient(service, (client) =>
-      client.query(`INSERT INTO ${tableOf(at.prefix, 'state')} SELECT 's', 'k' || i, i, i, 'x', NULL FROM generate_series(1, 500) i`),
+      client.query(
+        `INSERT INTO ${tableOf(at.prefix, 'state')} SELECT 's', 'k' || i, i, i, 'x', NULL FROM generate_series(1, 500) i`,
+      ),
     )
     await at.store.set('stays', 1, { ttl: 600 })
     for (let i = 0; i < 300; i++) await at.store.set(`k${i}`, i)
@@ -134,7 +140,7 @@ function statements(prefix: string): [string, string, unknown[]][] {
   ]
 }
 
-async function explain(client: pg.Client, sql: string, values: readonly unknown[]): Promise<string[]> {
+async function explain(client: Client, sql: string, values: readonly unknown[]): Promise<string[]> {
   let count = 0
   const text = `EXPLAIN ${sql.replaceAll('?', () => `$${++count}`)}`
   const { rows } = await client.query<Record<string, string>>(text, [...values])

@@ -9,8 +9,8 @@ import { recorded } from '../conformance/recorded.ts'
 import { withService } from '../services.ts'
 import { newPlace } from './postgres-places.ts'
 
-/** Programs of a property run, of some 15 steps on average. */
-const RUNS = Number(process.env['HOLDFAST_RUNS'] ?? 160)
+/** Programs of a property run, of 6 steps on average. */
+const RUNS = Number(process.env['HOLDFAST_RUNS'] ?? 360)
 
 withService('postgres', 'Postgres', (service) => {
   const harness = serverHarness('state', 'postgres', () => newPlace(service))

@@ -57,8 +57,8 @@ withService('redis-cluster', 'the slot of a key', (service) => {
 })
 
 /** Texts that are numbers to one parser and none, or another, to the next. */
-const NUMBERS = [
-  ...[
+const NUMBERS: readonly string[] = [
+  [
     '0',
     '-0',
     '7',
@@ -78,7 +78,7 @@ const NUMBERS = [
     '-',
     '--7',
   ],
-  ...[
+  [
     '7.0',
     '7.',
     '.7',
@@ -97,7 +97,7 @@ const NUMBERS = [
     '1e-400',
     '0e9',
   ],
-  ...[
+  [
     '9007199254740991',
     '9007199254740992',
     '-9007199254740991',
@@ -105,7 +105,7 @@ const NUMBERS = [
     '9007199254740991.0',
     '9.007199254740991e15',
   ],
-  ...[
+  [
     '9007199254740990.9999999',
     '1'.repeat(400),
     `0.${'0'.repeat(400)}1`,
@@ -118,8 +118,8 @@ const NUMBERS = [
     'NaN',
     'null',
   ],
-  ...['true', '"7"', '[7]', '{}', '\ufeff7', '７', '7,0', '7a', '1e0000000000000000002', '-0.0', '-1e-400', '4503599627370497.5'],
-]
+  ['true', '"7"', '[7]', '{}', '\ufeff7', '７', '7,0', '7a', '1e0000000000000000002', '-0.0', '-1e-400', '4503599627370497.5'],
+].flat()
 
 for (const backend of BACKENDS) {
   withService(backend, `${backend}: what counts as an integer`, (service) => {

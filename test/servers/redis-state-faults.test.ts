@@ -2,7 +2,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { HoldfastError, isHoldfastError, type Outcome } from '../../src/errors.ts'
-import type { StateStore } from '../../src/state/store.ts'
 import type { Loss } from '../faults/proxy.ts'
 import { privateService, withService } from '../services.ts'
 import { create, open, withRaw, type RedisBackend } from './redis-support.ts'
@@ -245,14 +244,14 @@ function count(tally: Tally, error: unknown): void {
   else throw error
 }
 
-/** Writers that add to one counter, and to one of their own, until they are checked. */
+/** Writers that add to one counter until they are checked. */
 async function underLoad(backend: RedisBackend, context: Parameters<typeof privateService>[1]) {
   const server = await privateService(backend, context)
   const store = await create(backend, { url: server.url, retries: 0 })
   const tally: Tally = { done: 0, unknown: 0, notApplied: 0 }
-  let isOver = false
-  const writer = async (store: StateStore): Promise<void> => {
-    while (!isOver) {
+  const over = new AbortController()
+  const writer = async (): Promise<void> => {
+    while (!over.signal.aborted) {
       await store.increment('n').then(
         () => tally.done++,
         (error: unknown) => count(tally, error),
@@ -260,14 +259,14 @@ async function underLoad(backend: RedisBackend, context: Parameters<typeof priva
       await sleep(1)
     }
   }
-  const writers = Promise.all(Array.from({ length: 8 }, () => writer(store)))
+  const writers = Promise.all(Array.from({ length: 8 }, writer))
   await sleep(300)
   return {
     server,
     check: async () => {
       const before = tally.done
       await expect.poll(() => tally.done, { timeout: 20_000 }).toBeGreaterThan(before + 50)
-      isOver = true
+      over.abort()
       await writers
       const found = (await store.get<number>('n'))!
       expect(tally.notApplied).toBeGreaterThan(0)
@@ -275,7 +274,7 @@ async function underLoad(backend: RedisBackend, context: Parameters<typeof priva
       expect(found).toBeLessThanOrEqual(tally.done + tally.unknown)
     },
     [Symbol.asyncDispose]: async () => {
-      isOver = true
+      over.abort()
       await writers.catch(() => undefined)
       await store.close()
     },

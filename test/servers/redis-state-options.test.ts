@@ -90,7 +90,7 @@ for (const backend of BACKENDS) {
       const { host } = new URL(service.url)
       const login = { url: `redis://${host}`, username: name, password, retries: 0 }
       await withRaw(service.url, async (client) => {
-        await client.aclSetUser(name, ['on', `>${password}`, `~${prefix}*`, '+@all', '-@admin', '-@dangerous'])
+        await client.aclSetUser(name, ['on', `>${password}`, `~${prefix}*`, '+@read', '+@write', '+eval', '+evalsha', '+time'])
         const store = await create(backend, { ...login, prefix })
         await store.set('k', 1, { ttl: 60 })
         expect([await store.increment('k'), await store.keys(), (await store.listWorkspaces()).items]).toEqual([2, ['k'], ['']])

@@ -1,20 +1,12 @@
 /** Knowledge in Postgres with the extension pgvector: HNSW or IVFFlat indexes, filters answered by the server, answers as of one moment. */
 import { emitWarning } from 'node:process'
-import {
-  openPostgresBackend,
-  POSTGRES_OPTIONS,
-  postgresTables,
-  type OpenedPostgres,
-  type PostgresOptions,
-} from '../../engines/postgres-options.ts'
 import { sqlState } from '../../engines/postgres-errors.ts'
-import type { PostgresEngine } from '../../engines/postgres.ts'
-import { ABORT_ANSWER_MS } from '../../engines/postgres.ts'
+import { openPostgresBackend, postgresTables, type OpenedPostgres } from '../../engines/postgres-options.ts'
+import { ABORT_ANSWER_MS, type PostgresEngine } from '../../engines/postgres.ts'
 import { distinctValues } from '../../engines/sql.ts'
 import { HoldfastError, isHoldfastError } from '../../errors.ts'
 import type { BackendCall, WorkspaceRecordQuery } from '../../store/contract.ts'
 import { defineBackend } from '../../store/factory.ts'
-import type { OptionsSchema } from '../../store/options.ts'
 import { invalid } from '../../store/text.ts'
 import type {
   CollectionRecord,
@@ -27,20 +19,13 @@ import type {
 } from '../contract.ts'
 import { checkNotRecreated, collectionMissing, documentTaken } from '../faults.ts'
 import type { FilterNode } from '../filter.ts'
-import { PgvectorCollections, pgvectorSchema, type IndexOptions, type Stored } from '../pgvector-collections.ts'
-import {
-  fitsIndex,
-  isIndexed,
-  PgvectorDocuments,
-  toDocumentRecord,
-  toHitRecord,
-  type DocumentRow,
-  type HitRow,
-  type SearchOptions,
-} from '../pgvector-documents.ts'
+import { PgvectorCollections, pgvectorSchema, type Stored } from '../pgvector-collections.ts'
+import { PgvectorDocuments, toDocumentRecord, type DocumentRow } from '../pgvector-documents.ts'
 import { explainExtension, findExtension, type VectorExtension } from '../pgvector-extension.ts'
+import { checkConstruction, PGVECTOR_OPTIONS, type PgvectorOptions } from '../pgvector-options.ts'
+import { fitsIndex, isIndexed, PgvectorSearch, toHitRecord, type HitRow } from '../pgvector-search.ts'
 
-export interface PgvectorOptions extends PostgresOptions, IndexOptions, SearchOptions {}
+export type { PgvectorOptions } from '../pgvector-options.ts'
 
 export const capabilities: KnowledgeCapabilities = {
   filter: { exists: true, null: true, arrays: true, nested: true, declared: false },
@@ -54,22 +39,6 @@ export const capabilities: KnowledgeCapabilities = {
 
 /** pgvector's columns hold 16,000 dimensions, Postgres's values 1 GB; what is JSON in JSON on its way must fit into one string of Node. */
 const LIMITS = { contentBytes: 50_000_000, jsonBytes: 10_000_000, dimension: 16_000, batch: 10_000 } as const
-
-export const PGVECTOR_OPTIONS: OptionsSchema<PgvectorOptions> = {
-  ...POSTGRES_OPTIONS,
-  index: { type: 'string', description: 'index of new collections', choices: ['hnsw', 'ivfflat', 'none'], default: 'hnsw' },
-  type: {
-    type: 'string',
-    description: 'what the index holds: vector (32-bit floats) or halfvec (16-bit ones)',
-    choices: ['vector', 'halfvec'],
-    default: 'vector',
-  },
-  m: { type: 'integer', description: 'HNSW: connections of each vector; default 16', min: 2, max: 100 },
-  efConstruction: { type: 'integer', description: 'HNSW: candidates when a vector is added, at least 2 m; default 64', min: 4, max: 1_000 },
-  efSearch: { type: 'integer', description: 'HNSW: candidates of a search; default 100', min: 1, max: 1_000 },
-  lists: { type: 'integer', description: 'IVFFlat: lists; default by the number of documents', min: 1, max: 32_768 },
-  probes: { type: 'integer', description: 'IVFFlat: lists that a search looks at first; default 10', min: 1, max: 32_768 },
-}
 
 export const tables = postgresTables(pgvectorSchema)
 
@@ -86,11 +55,6 @@ export const create = defineBackend<PgvectorOptions, KnowledgeBackend>(PGVECTOR_
   }
 })
 
-function checkConstruction({ m, efConstruction }: PgvectorOptions): void {
-  if (efConstruction === undefined || efConstruction >= 2 * (m ?? 16)) return
-  throw new HoldfastError('INVALID_OPTIONS', `efConstruction must be at least 2 m, which is ${2 * (m ?? 16)}`)
-}
-
 const UNDEFINED_TABLE = '42P01'
 const UNIQUE_VIOLATION = '23505'
 /** Documents written between two looks at whether IVFFlat's index is due. */
@@ -103,6 +67,7 @@ class PgvectorKnowledge implements KnowledgeBackend {
   readonly #engine: PostgresEngine
   readonly #collections: PgvectorCollections
   readonly #documents: PgvectorDocuments
+  readonly #search: PgvectorSearch
   /** What was found with the records that the store was given: it names them in the calls that follow. */
   readonly #stored = new WeakMap<CollectionRecord, Stored>()
   readonly #written = new Map<number, number>()
@@ -110,7 +75,8 @@ class PgvectorKnowledge implements KnowledgeBackend {
   constructor({ engine, prefix }: OpenedPostgres, vectors: VectorExtension, options: PgvectorOptions) {
     this.#engine = engine
     this.#collections = new PgvectorCollections(engine.dialect, prefix, vectors, options)
-    this.#documents = new PgvectorDocuments(this.#collections, vectors, options)
+    this.#documents = new PgvectorDocuments(this.#collections, vectors)
+    this.#search = new PgvectorSearch(this.#collections, vectors, options)
   }
 
   createCollection(workspace: string, collection: CollectionRecord, call?: BackendCall): Promise<void> {
@@ -141,9 +107,13 @@ class PgvectorKnowledge implements KnowledgeBackend {
   ): Promise<void> {
     return this.#on(workspace, collection, call, async (stored) => {
       checkFits(stored, documents)
-      await this.#engine.write(() => this.#documents.write(stored, documents, mode), call).catch(async (error: unknown) => {
-        throw mode === 'insert' && sqlState(error) === UNIQUE_VIOLATION ? await this.#taken(stored, collection, documents, error, call) : error
-      })
+      await this.#engine
+        .write(() => this.#documents.write(stored, documents, mode), call)
+        .catch(async (error: unknown) => {
+          throw mode === 'insert' && sqlState(error) === UNIQUE_VIOLATION
+            ? await this.#taken(stored, collection, documents, error, call)
+            : error
+        })
       if (stored.index === 'ivfflat') await this.#relist(stored, collection, documents.length)
     })
   }
@@ -172,12 +142,7 @@ class PgvectorKnowledge implements KnowledgeBackend {
     )
   }
 
-  count(
-    workspace: string,
-    collection: CollectionRecord,
-    filter: FilterNode | undefined,
-    call?: BackendCall,
-  ): Promise<number> {
+  count(workspace: string, collection: CollectionRecord, filter: FilterNode | undefined, call?: BackendCall): Promise<number> {
     return this.#on(workspace, collection, call, async (stored) => {
       const { sql, values } = this.#documents.count(stored, filter)
       const [counted] = await this.#engine.select<{ documents: number }>(sql, values, call)
@@ -241,9 +206,9 @@ class PgvectorKnowledge implements KnowledgeBackend {
 
   #found(stored: Stored, query: SearchRecordQuery, call: BackendCall | undefined): Promise<HitRow[]> {
     if (stored.index === 'ivfflat' && isIndexed(stored)) {
-      return this.#engine.read(() => this.#documents.searchLists(stored, query), call)
+      return this.#engine.read(() => this.#search.searchLists(stored, query), call)
     }
-    const { sql, values } = this.#documents.search(stored, query)
+    const { sql, values } = this.#search.search(stored, query)
     return this.#engine.select<HitRow>(sql, values, call)
   }
 
@@ -288,5 +253,9 @@ function checkFits(stored: Stored, documents: readonly DocumentRecord[]): void {
 }
 
 function tableMissing({ name }: CollectionRecord, table: string, cause: unknown): HoldfastError {
-  return new HoldfastError('CORRUPT', `the table ${table} of collection ${JSON.stringify(name)} is missing; delete the collection`, { cause })
+  return new HoldfastError(
+    'CORRUPT',
+    `the table ${table} of collection ${JSON.stringify(name)} is missing; delete the collection`,
+    { cause },
+  )
 }

@@ -3,7 +3,8 @@
  * so one key changes atomically, and no two do together.
  */
 import { GCS_OPTIONS, gcsLocation, type GcsOptions } from '../../engines/gcs-options.ts'
-import { MAX_RESULTS, openGcs, type GcsBucket, type GcsListed } from '../../engines/gcs.ts'
+import { openGcs } from '../../engines/gcs-open.ts'
+import { MAX_RESULTS, type GcsBucket, type GcsListed } from '../../engines/gcs.ts'
 import { isHoldfastError } from '../../errors.ts'
 import type { BackendCall } from '../../store/contract.ts'
 import { defineBackend } from '../../store/factory.ts'

@@ -1,0 +1,42 @@
+/** `npm run bench -- --servers`: stores on servers against the services' own clients, operation by operation, interleaved. */
+import { cpus } from 'node:os'
+import { readServices, servicesHome, type Service } from '../scripts/services/home.ts'
+import { isAlive } from '../scripts/services/process.ts'
+import { compare, table } from './measure.ts'
+import type { ServerBench } from './servers/frame.ts'
+import { postgresConversation, postgresScale } from './servers/postgres-conversation.ts'
+
+/** Every comparison on a server, in the order of the report. */
+const BENCHES: readonly ServerBench[] = [postgresConversation, postgresScale]
+
+/** The tables of those whose title begins with one of the names, or of all; a service that does not run is named. */
+export async function servers(names: readonly string[]): Promise<string> {
+  const chosen = BENCHES.filter(({ title }) => names.length === 0 || names.some((name) => title.startsWith(name)))
+  const found = readServices(servicesHome())
+  const parts: string[] = []
+  for (const bench of chosen) {
+    const service = found[bench.service]
+    const runs = service?.processes.every(isAlive) === true
+    parts.push(runs ? await measured(bench, service) : `${bench.title}: not run, npm run services ${bench.service}`)
+  }
+  return `${parts.join('\n\n')}\n\n${cpus()[0]?.model ?? 'unknown CPU'} × ${cpus().length}, Node ${process.version}`
+}
+
+async function measured({ title, sides, prepare }: ServerBench, service: Service): Promise<string> {
+  const { comparisons, close } = await prepare(service)
+  try {
+    const lines: string[][] = []
+    for (const { what, rounds, contenders } of comparisons) {
+      const [baseline, other] = await compare(contenders, rounds)
+      const ratio = other!.medianUs / baseline!.medianUs
+      lines.push([what, us(baseline!.medianUs), us(other!.medianUs), ratio.toFixed(2), `±${us(other!.spreadUs / 2)}`])
+    }
+    return table([`${title}, µs (p50), ${service.engine} ${service.version}`, ...sides, 'ratio', 'spread'], lines)
+  } finally {
+    await close()
+  }
+}
+
+function us(value: number): string {
+  return value < 100 ? value.toFixed(1) : value.toFixed(0)
+}
