@@ -8,6 +8,8 @@ import type { SqlRow } from './sql.ts'
 export interface PostgresQuery {
   readonly text: string
   readonly values: readonly unknown[]
+  /** The statement is prepared under this name on its connection, where it is not yet. */
+  readonly name?: string
   /** How columns are read, so that what an application sets for all its clients does not matter here. */
   readonly types: { getTypeParser(oid: number): (text: string) => unknown }
 }

@@ -26,6 +26,9 @@ const CODES: Readonly<Record<string, readonly [ErrorCode, string]>> = {
 /** Transactions that failed only because others ran at the same time: 40001, deadlocks, and what CockroachDB reports so. */
 const CONCURRENCY: ReadonlySet<string> = new Set(['40001', '40P01'])
 
+/** A prepared statement that is not there, or is there already: the connection is not the same one from one statement to the next. */
+const PREPARED: ReadonlySet<string> = new Set(['26000', '42P05'])
+
 /** Codes after which the connection is gone: in them, and in no others, it is open what became of a commit. */
 const ENDING = /^(?:08|57P0|25P0[34])/
 /** PgBouncer gives its own errors the code 08P01; these come before it has passed anything on. */
@@ -65,6 +68,11 @@ export function lostToOthers(error: unknown): boolean {
   return (
     isHoldfastError(error) && error.outcome === 'not-applied' && isServerError(error.cause) && CONCURRENCY.has(error.cause.code)
   )
+}
+
+/** True where statements cannot be kept prepared, and nothing has happened. */
+export function cannotPrepare(error: unknown): boolean {
+  return PREPARED.has(sqlState(error) ?? '')
 }
 
 /** True where nothing more can be said on the connection, or nothing useful: one that only reads belongs to a former primary. */

@@ -1,4 +1,5 @@
 /** One piece of work on one connection: statements by themselves, and, once one is not, a transaction. */
+import { createHash } from 'node:crypto'
 import { HoldfastError, isHoldfastError } from '../errors.ts'
 import type { Lease, PostgresQuery, PostgresResult } from './postgres-client.ts'
 import { endsConnection, translatePostgresError, type Phase } from './postgres-errors.ts'
@@ -18,16 +19,26 @@ const BEGIN = {
 /** Whether a transaction may change something. */
 export type Access = keyof typeof BEGIN
 
+/** How a piece of work is done. */
+export interface Manner {
+  readonly access: Access
+  /** Statements are kept prepared at the server, under a name each. */
+  readonly prepare: boolean
+  readonly signal: AbortSignal | undefined
+}
+
 export class Transaction {
   readonly #lease: Lease
   readonly #access: Access
+  readonly #prepare: boolean
   readonly #signal: AbortSignal | undefined
   #state: 'none' | 'open' | 'over' = 'none'
   #broken = false
 
-  constructor(lease: Lease, access: Access, signal: AbortSignal | undefined) {
+  constructor(lease: Lease, { access, prepare, signal }: Manner) {
     this.#lease = lease
     this.#access = access
+    this.#prepare = prepare
     this.#signal = signal
   }
 
@@ -69,7 +80,7 @@ export class Transaction {
     const phase = this.#access === 'read' ? 'uncommitted' : step
     const abandon = this.#onAbort(phase)
     try {
-      return await this.#lease.connection.query(queryOf(sql, values))
+      return await this.#lease.connection.query(queryOf(sql, values, this.#prepare))
     } catch (error) {
       this.#broken ||= endsConnection(error)
       const translated = translatePostgresError(error, phase)
@@ -129,22 +140,28 @@ export async function drive<T>(script: () => Script<T>, transaction: Transaction
 }
 
 const MAX_TEXTS = 1_000
-const numbered = new Map<string, string>()
+const texts = new Map<string, { readonly text: string; readonly name: string }>()
 
-/** `?` as `$1`, `$2` …: texts are constant, so each is rewritten once. */
-function numberedText(sql: string): string {
-  let text = numbered.get(sql)
-  if (text === undefined) {
-    if (numbered.size >= MAX_TEXTS) numbered.clear()
+/**
+ * `?` as `$1`, `$2` …, and the name that the statement is prepared under, a digest of it: poolers may give a connection to one client after
+ * another, and none must find another's statement under the name of its own. Texts are constant, so each is worked out once.
+ */
+function preparedText(sql: string): { readonly text: string; readonly name: string } {
+  let known = texts.get(sql)
+  if (known === undefined) {
+    if (texts.size >= MAX_TEXTS) texts.clear()
     let count = 0
-    text = sql.replaceAll('?', () => `$${++count}`)
-    numbered.set(sql, text)
+    const text = sql.replaceAll('?', () => `$${++count}`)
+    const name = `holdfast_${createHash('sha256').update(text).digest('base64url')}`
+    texts.set(sql, (known = { text, name }))
   }
-  return text
+  return known
 }
 
-export function queryOf(sql: string, values: readonly SqlValue[]): PostgresQuery {
-  return { text: numberedText(sql), values, types: COLUMN_TYPES }
+function queryOf(sql: string, values: readonly SqlValue[], prepare = false): PostgresQuery {
+  const { text, name } = preparedText(sql)
+  // Without values a statement is one message to the server and no plan to keep.
+  return prepare && values.length > 0 ? { text, values, types: COLUMN_TYPES, name } : { text, values, types: COLUMN_TYPES }
 }
 
 function asText(text: string): string {

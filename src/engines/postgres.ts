@@ -8,9 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '../errors.ts'
 import type { BackendCall } from '../store/contract.ts'
 import type { Connections, Lease } from './postgres-client.ts'
-import { lostConnection, lostToOthers, translatePostgresError } from './postgres-errors.ts'
+import { cannotPrepare, lostConnection, lostToOthers, translatePostgresError } from './postgres-errors.ts'
 import { applyMigrations, foundVersion } from './postgres-schema.ts'
-import { drive, Transaction, type Access } from './postgres-transaction.ts'
+import { drive, Transaction, type Access, type Manner } from './postgres-transaction.ts'
 import { pending, rowsAlone, type Script, type SqlDialect, type SqlEngine, type SqlSchema, type SqlValue } from './sql.ts'
 
 export interface PostgresEngine extends SqlEngine {
@@ -39,12 +39,18 @@ export function postgresDialect(schema: string): SqlDialect {
   }
 }
 
-/** An engine over connections; `release` gives them back when it is closed. */
-export function createPostgresEngine(
-  connections: Connections,
-  { schema, place, release }: { readonly schema: string; readonly place: string; readonly release: () => Promise<void> },
-): PostgresEngine {
-  return new Engine(connections, schema, place, release)
+interface EngineSettings {
+  readonly schema: string
+  readonly place: string
+  /** Keeps statements prepared, unless it turns out that they do not stay. */
+  readonly prepare: boolean
+  /** Gives the connections back. */
+  readonly release: () => Promise<void>
+}
+
+/** An engine over connections. */
+export function createPostgresEngine(connections: Connections, settings: EngineSettings): PostgresEngine {
+  return new Engine(connections, settings)
 }
 
 class Engine implements PostgresEngine {
@@ -53,12 +59,14 @@ class Engine implements PostgresEngine {
   readonly #connections: Connections
   readonly #schema: string
   readonly #release: () => Promise<void>
+  #prepare: boolean
 
-  constructor(connections: Connections, schema: string, place: string, release: () => Promise<void>) {
+  constructor(connections: Connections, { schema, place, prepare, release }: EngineSettings) {
     this.dialect = postgresDialect(schema)
     this.place = place
     this.#connections = connections
     this.#schema = schema
+    this.#prepare = prepare
     this.#release = release
   }
 
@@ -99,18 +107,20 @@ class Engine implements PostgresEngine {
   }
 
   /**
-   * Runs a script, and again where it failed without effect: because it lost to others, or because its connection had died while nobody
-   * used it. One that is new is not tried again.
+   * Runs a script, and again where it failed without effect: because it lost to others, because its connection had died while nobody
+   * used it, or because a pooler does not let statements stay prepared.
    */
   async #attempts<T>(script: () => Script<T>, access: Access, signal: AbortSignal | undefined): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       const lease = await this.#lease(signal)
+      const manner = { access, prepare: this.#prepare, signal }
       try {
-        return await runOn(lease, script, access, signal)
+        return await runOn(lease, script, manner)
       } catch (error) {
-        const isStale = lease.reused && lostConnection(error)
-        if (attempt >= MAX_ATTEMPTS || signal?.aborted === true || !(isStale || lostToOthers(error))) throw error
-        if (isStale) continue
+        const elsewhere = (lease.reused && lostConnection(error)) || (manner.prepare && cannotPrepare(error))
+        if (attempt >= MAX_ATTEMPTS || signal?.aborted === true || !(elsewhere || lostToOthers(error))) throw error
+        if (cannotPrepare(error)) this.#prepare = false
+        if (elsewhere) continue
       }
       await sleep(Math.random() * Math.min(MAX_PAUSE_MS, 2 ** attempt))
       signal?.throwIfAborted()
@@ -126,8 +136,8 @@ class Engine implements PostgresEngine {
   }
 }
 
-async function runOn<T>(lease: Lease, script: () => Script<T>, access: Access, signal: AbortSignal | undefined): Promise<T> {
-  const transaction = new Transaction(lease, access, signal)
+async function runOn<T>(lease: Lease, script: () => Script<T>, manner: Manner): Promise<T> {
+  const transaction = new Transaction(lease, manner)
   try {
     const value = await drive(script, transaction)
     await transaction.commit()

@@ -198,16 +198,16 @@ describe('errors', () => {
 })
 
 /** A pool whose connections answer by a script of their own. */
-function poolOf(answer: (text: string) => Promise<object>): { pool: PostgresPool; log: string[]; connections: () => number } {
+function poolOf(answer: (text: string, name?: string) => Promise<object>): { pool: PostgresPool; log: string[]; connections: () => number } {
   const log: string[] = []
   let opened = 0
   const idle: PooledConnection[] = []
   const connection = (): PooledConnection => {
     opened++
     const one: PooledConnection = {
-      query: async ({ text }) => {
+      query: async ({ text, name }) => {
         log.push(text)
-        return { rows: [], rowCount: 0, command: text, ...(await answer(text)) }
+        return { rows: [], rowCount: 0, command: text, ...(await answer(text, name)) }
       },
       on: () => undefined,
       removeListener: () => undefined,
@@ -257,6 +257,28 @@ describe('transactions', () => {
     failures = Number.POSITIVE_INFINITY
     await expect(engine.write(() => rows('A'))).rejects.toMatchObject({ code: 'UNAVAILABLE', outcome: 'not-applied' })
   }, 30_000)
+
+  it('keep statements prepared where that is asked for, until it turns out that they do not stay', async () => {
+    let isPooler = false
+    const seen: (string | undefined)[] = []
+    const { pool } = poolOf(async (_, name) => {
+      seen.push(name)
+      if (isPooler && name !== undefined) throw serverError('26000')
+      return {}
+    })
+    const engine = await openPostgres({ client: pool, prepare: true }, { loadClient: () => Promise.reject(new Error('never')) })
+    const write = (sql: string): Promise<unknown> => engine.write(() => changesAlone(sql, 1))
+    await write('A ?')
+    await write('A ?')
+    await write('B ?')
+    const [a, again, b] = seen.splice(0)
+    expect(a).toMatch(/^holdfast_.{43}$/)
+    expect([again === a, b === a]).toEqual([true, false])
+    isPooler = true
+    await write('A ?')
+    await write('A ?')
+    expect(seen).toEqual([a, undefined, undefined])
+  })
 
   it('that fail give their connection back, or not at all', async () => {
     const { pool, log } = poolOf(async (text) => {

@@ -141,6 +141,28 @@ withService('postgres', 'Postgres', (service) => {
     })
   })
 
+  it('statements may be kept prepared, and are not any more where the server has forgotten them', async () => {
+    const { schema, prefix } = optionsAt(service.url, ownPrefix(service))
+    const client = new Client({ connectionString: service.url })
+    await client.connect()
+    const options: PostgresOptions = { client, schema, prefix, prepare: true }
+    await using store = await connect(options)
+    const held = async (): Promise<number> => {
+      const { rows } = await client.query<{ n: number }>(
+        `SELECT count(*)::int AS n FROM pg_prepared_statements WHERE starts_with(name, 'holdfast_')`,
+      )
+      return rows[0]!.n
+    }
+    await store.createSession({ id: 's' })
+    await store.addMessage('s', USER)
+    expect(await held()).toBeGreaterThan(1)
+    await client.query('DEALLOCATE ALL')
+    await store.addMessage('s', USER)
+    await store.addMessages('s', [USER, USER])
+    expect([(await store.getMessages('s')).length, await held()]).toEqual([4, 0])
+    await client.end()
+  })
+
   describe('connections', () => {
     it('are shared by the stores of a place, up to their number, and closed with the last one', async () => {
       const prefix = ownPrefix(service)

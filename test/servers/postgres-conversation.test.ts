@@ -53,4 +53,17 @@ withService('pgbouncer', 'PgBouncer', (service) => {
   afterAll(() => places[Symbol.asyncDispose]())
 
   defineConformance({ describe, it }, { name: 'conversation through pgbouncer', cases: conversationCases, harness })
+
+  it('statements kept prepared stay so from one of its connections to the next', async () => {
+    const prefix = newPrefix()
+    try {
+      const options = { ...optionsAt(service.url, prefix), prepare: true }
+      await using store = await builtIn('conversation').create('postgres', options)
+      await store.createSession({ id: 's' })
+      await Promise.all(Array.from({ length: 100 }, () => store.addMessage('s', { role: 'user', content: 'x' })))
+      expect((await store.getMessages('s')).map(({ seq }) => seq)).toEqual(Array.from({ length: 100 }, (_, i) => i + 1))
+    } finally {
+      await removeTables(service, prefix)
+    }
+  })
 })

@@ -31,6 +31,25 @@ describe.each(BACKENDS)('%s: failing over', (backend) => {
     await load.check({ mayLose: true })
   })
 
+  it('moves to the new primary without an error where the old one lives on as a replica', async (context) => {
+    const pair = await privateService(`${backend}-failover`, context)
+    await pair.kill('sentinel')
+    const [first, second] = [pair.url, pair['replica'] as string]
+    // The replica first: it must not be taken for the primary.
+    const store = await create(backend, { nodes: [second, first], retries: 0, waitReplicas: 1, waitTimeoutMs: 5_000 })
+    for (const [from, to] of [
+      [first, second],
+      [second, first],
+    ] as const) {
+      const n = await store.increment('n')
+      const { hostname, port } = new URL(to)
+      await withRaw(to, (client) => client.sendCommand(['REPLICAOF', 'NO', 'ONE']))
+      await withRaw(from, (client) => client.sendCommand(['REPLICAOF', hostname, port]))
+      expect(await store.get('n')).toBe(n)
+    }
+    await store.close()
+  })
+
   it('says that nobody knows where no replica has the write in time', async (context) => {
     const server = await privateService(backend, context)
     const store = await create(backend, { url: server.url, waitReplicas: 1, waitTimeoutMs: 50, retries: 0 })
