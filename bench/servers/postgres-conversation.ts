@@ -18,7 +18,14 @@ export const postgresConversation: ServerBench = {
   title: 'postgres: conversation',
   service: 'postgres',
   sides: ['pg', 'holdfast'],
-  prepare,
+  prepare: (service) => prepareConversation(service, false),
+}
+
+export const postgresPrepared: ServerBench = {
+  title: 'postgres: conversation, prepare: true',
+  service: 'postgres',
+  sides: ['pg', 'holdfast'],
+  prepare: (service) => prepareConversation(service, true),
 }
 
 export const postgresScale: ServerBench = {
@@ -36,10 +43,10 @@ interface Opened {
 }
 
 /** A store in a Postgres schema of its own. */
-async function open({ url }: Service): Promise<Opened> {
+async function open({ url }: Service, prepare = false): Promise<Opened> {
   const schema = `bench_${randomBytes(4).toString('hex')}`
   const pool = new pg.Pool({ connectionString: url })
-  const store = await CONVERSATION_STORES.create('postgres', { url, schema })
+  const store = await CONVERSATION_STORES.create('postgres', { url, schema, prepare })
   const close = async (): Promise<void> => {
     await store.close()
     await pool.query(`DROP SCHEMA ${schema} CASCADE`)
@@ -48,8 +55,9 @@ async function open({ url }: Service): Promise<Opened> {
   return { store, pool, schema, close }
 }
 
-async function prepare(service: Service): Promise<Prepared> {
-  const { store, pool, schema, close } = await open(service)
+async function prepareConversation(service: Service, prepare: boolean): Promise<Prepared> {
+  const opened = await open(service, prepare)
+  const { store, pool, schema, close } = opened
   const raw = byHand(pool, schema)
   await pool.query(raw.tables)
   for (let i = 0; i < SESSIONS; i++) {
@@ -63,71 +71,80 @@ async function prepare(service: Service): Promise<Prepared> {
       Array.from({ length: 100 }, () => USER),
     )
   }
-  const batch = Array.from({ length: BATCH }, () => USER)
-  const pair = (what: string, hand: (round: number) => unknown, ours: (round: number) => unknown, rounds = 500): Comparison => {
-    const contenders = [
-      { name: 'pg', run: hand },
-      { name: 'holdfast', run: ours },
-    ] as const
-    return { what, rounds, contenders }
-  }
-  return {
-    comparisons: [
-      pair(
-        'SELECT 1',
-        () => pool.query('SELECT 1'),
-        () => store.ping(),
-      ),
-      pair(
-        'create a session',
-        () => raw.create(randomUUID(), 'u1'),
-        () => store.createSession({ userId: 'u1' }),
-      ),
-      pair(
-        'get a session',
-        (i) => raw.get(`s${i % SESSIONS}`),
-        (i) => store.getSession(`s${i % SESSIONS}`),
-      ),
-      pair(
-        'rename a session',
-        (i) => raw.rename(`s${i % SESSIONS}`),
-        (i) => store.updateSession(`s${i % SESSIONS}`, { name: 'n' }),
-      ),
-      pair(
-        'append 1 KB',
-        (i) => raw.append(`s${i % SESSIONS}`),
-        (i) => store.addMessage(`s${i % SESSIONS}`, USER),
-      ),
-      pair(
-        `append ${BATCH} × 1 KB`,
-        () => raw.appendMany('s3', BATCH),
-        () => store.addMessages('s3', batch),
-        200,
-      ),
-      pair(
-        'last 50',
-        () => raw.last('s1'),
-        () => store.getMessages('s1', { limit: 50 }),
-      ),
-      pair(
-        'list 50 of a user',
-        () => raw.list('u1'),
-        () => store.listSessions({ userId: 'u1', limit: 50 }),
-      ),
-      pair(
-        'edit a message',
-        (i) => raw.edit('s2', (i % 100) + 1),
-        (i) => editNth(store, 's2', i % 100),
-      ),
-    ],
-    close,
-  }
+  return { comparisons: [...onSessions(store, raw), ...onMessages(store, raw)], close }
 }
 
-let ids: readonly string[] | undefined
+type ByHand = ReturnType<typeof byHand>
+
+function pair(what: string, hand: (round: number) => unknown, ours: (round: number) => unknown, rounds = 500): Comparison {
+  const contenders = [
+    { name: 'pg', run: hand },
+    { name: 'holdfast', run: ours },
+  ] as const
+  return { what, rounds, contenders }
+}
+
+function onSessions(store: ConversationStore, raw: ByHand): Comparison[] {
+  const id = (round: number): string => `s${round % SESSIONS}`
+  const list = { userId: 'u1', limit: 50 }
+  return [
+    pair('SELECT 1', raw.ping, () => store.ping()),
+    pair(
+      'create a session',
+      () => raw.create(randomUUID(), 'u1'),
+      () => store.createSession({ userId: 'u1' }),
+    ),
+    pair(
+      'get a session',
+      (i) => raw.get(id(i)),
+      (i) => store.getSession(id(i)),
+    ),
+    pair(
+      'rename a session',
+      (i) => raw.rename(id(i)),
+      (i) => store.updateSession(id(i), { name: 'n' }),
+    ),
+    pair(
+      'list 50 of a user',
+      () => raw.list('u1'),
+      () => store.listSessions(list),
+    ),
+  ]
+}
+
+function onMessages(store: ConversationStore, raw: ByHand): Comparison[] {
+  const id = (round: number): string => `s${round % SESSIONS}`
+  const batch = Array.from({ length: BATCH }, () => USER)
+  return [
+    pair(
+      'append 1 KB',
+      (i) => raw.append(id(i)),
+      (i) => store.addMessage(id(i), USER),
+    ),
+    pair(
+      `append ${BATCH} × 1 KB`,
+      () => raw.appendMany('s3', BATCH),
+      () => store.addMessages('s3', batch),
+      200,
+    ),
+    pair(
+      'last 50',
+      () => raw.last('s1'),
+      () => store.getMessages('s1', { limit: 50 }),
+    ),
+    pair(
+      'edit a message',
+      (i) => raw.edit('s2', (i % 100) + 1),
+      (i) => editNth(store, 's2', i % 100),
+    ),
+  ]
+}
+
+const idsOf = new WeakMap<ConversationStore, readonly string[]>()
 
 async function editNth(store: ConversationStore, session: string, n: number): Promise<void> {
-  ids ??= (await store.getMessages(session)).map(({ id }) => id)
+  const ids = idsOf.get(store) ?? (await store.getMessages(session)).map(({ id }) => id)
+  idsOf.set(store, ids)
   await store.updateMessage(session, ids[n]!, { content: 'edited' })
 }
 
@@ -143,6 +160,7 @@ function byHand(pool: pg.Pool, schema: string) {
       CREATE TABLE ${messages} (session_id text, seq bigint, id text NOT NULL, role text NOT NULL, content text, metadata jsonb,
         created_at bigint NOT NULL, PRIMARY KEY (session_id, seq), UNIQUE (session_id, id));
       CREATE INDEX ON ${messages} (created_at)`,
+    ping: () => pool.query('SELECT 1'),
     create: (id: string, user: string) =>
       pool.query(`INSERT INTO ${sessions} VALUES ($1, $2, NULL, '{}', '{}', 0, $3, $3)`, [id, user, now()]),
     get: (id: string) => pool.query(`SELECT * FROM ${sessions} WHERE id = $1`, [id]),

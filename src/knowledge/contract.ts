@@ -180,7 +180,11 @@ export interface KnowledgeBackend extends BackendBase {
   listCollections(workspace: string, call?: BackendCall): Promise<CollectionRecord[]>
   /** False where there was none. */
   deleteCollection(workspace: string, name: string, call?: BackendCall): Promise<boolean>
-  /** `insert`: an id that exists is a `CONFLICT`. `upsert`: it is replaced whole. Unknown collection here and below: `NOT_FOUND`. */
+  /**
+   * `insert`: an id that exists is a `CONFLICT`. `upsert`: it is replaced whole. Unknown collection here and below: `NOT_FOUND`. What an
+   * engine cannot hold although the contract allows it is refused before anything is written: numbers beyond its range
+   * (`INVALID_ARGUMENT`), a zero vector under euclidean or dot (`UNSUPPORTED`).
+   */
   write(
     workspace: string,
     collection: CollectionRecord,

@@ -82,8 +82,9 @@ export interface StateScan {
 }
 
 /**
- * Entries live at `(space, key)`. A space is the unit of atomicity and of listing; it is any text, `''` included. An expired entry is
- * absent for every method at once. Both are case- and space-sensitive and compared bytewise.
+ * Entries live at `(space, key)`. A space is the unit of atomicity and of listing; its name is any text of up to 514 bytes of UTF-8, `''`
+ * included, and a key one of 1–512. Both are case- and space-sensitive and compared bytewise. An expired entry is absent for every method
+ * at once; whose clock says so, the engine's or that of the process, is left to the backend, and so processes must agree on the time.
  */
 export interface StateBackend extends BackendBase {
   readonly capabilities: StateCapabilities

@@ -11,7 +11,7 @@ import { Gateway } from './dynamodb-gateway.ts'
 import { fillRaw, newTable, open, optionsAt, rawClient, removeTable } from './dynamodb-support.ts'
 
 /** Rows of each of two workspaces; the emulator takes a minute to fill 200,000. */
-const ROWS = Number(process.env['HOLDFAST_ROWS'] ?? 10_000)
+const ROWS = Number(process.env['HOLDFAST_ROWS'] ?? 5_000)
 const HEAP_MB = 64
 
 withService('dynamodb', 'DynamoDB, how much is asked of it', (service) => {

@@ -1,5 +1,6 @@
 /** What a write refuses, whole: wrong embeddings, ids, metadata and documents, and what exceeds a limit. */
 import assert from 'node:assert/strict'
+import { isHoldfastError } from '../../errors.ts'
 import type { Distance, NewDocument } from '../../knowledge/contract.ts'
 import type { KnowledgeStore } from '../../knowledge/store.ts'
 import { BAD_IDS, BAD_JSON, NON_STRINGS } from '../hostile.ts'
@@ -31,15 +32,21 @@ export const refusalCases: readonly KnowledgeCase[] = [
   },
   {
     id: 'knowledge/write/zero-vector',
-    sentence: 'A zero vector is refused under cosine, where it has no direction, and is a vector like any other elsewhere.',
+    sentence:
+      'A zero vector is refused under cosine, where it has no direction, and elsewhere is a vector like any other, or `UNSUPPORTED`.',
     async run({ store }) {
       await seed(store, [])
       await refusesWrites(store, { embedding: [0, 0, 0] }, 'a zero vector under cosine')
       // As 32-bit floats these are zero.
       await refusesWrites(store, { embedding: [1e-60, 0, 0] }, 'a vector that vanishes under cosine')
       for (const distance of ['euclidean', 'dot'] satisfies Distance[]) {
-        await seed(store, [doc('a', { embedding: [0, 0, 0] })], { distance }, distance)
-        assert.deepEqual((await read(store, 'a', distance)).embedding, new Float32Array(3))
+        await seed(store, [], { distance }, distance)
+        const refused = await store.insert(distance, [doc('a', { embedding: [0, 0, 0] })]).then(
+          () => false,
+          (error: unknown) => isHoldfastError(error, 'UNSUPPORTED') || Promise.reject(error),
+        )
+        if (refused) assert.equal((await contents(store, distance)).size, 0)
+        else assert.deepEqual((await read(store, 'a', distance)).embedding, new Float32Array(3))
       }
     },
   },

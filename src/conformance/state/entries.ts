@@ -47,6 +47,25 @@ export const entryCases: readonly StateCase[] = [
     },
   },
   {
+    id: 'state/backend/longest-names',
+    sentence: 'A space of 514 bytes holds a key of 512, and none that differ in their last byte are taken for one another.',
+    async run({ store: { core } }) {
+      const [space, key] = ['€'.repeat(171) + 'a', 'é'.repeat(255) + 'xy']
+      const places = [
+        [space, key],
+        [space.slice(0, -1) + 'b', key],
+        [space, key.slice(0, -1) + 'z'],
+      ] as const
+      for (const [i, [at, name]] of places.entries()) await write(core.backend, at, name, `${i}`)
+      for (const [i, [at, name]] of places.entries()) {
+        const [entry] = await core.backend.get(at, [name])
+        assert.equal(entry && textOf(entry.value), `${i}`)
+      }
+      assert.deepEqual(await core.backend.scan(space, { prefix: '', limit: 10 }), sorted([key, key.slice(0, -1) + 'z']))
+      assert.deepEqual(await core.backend.scan(space, { prefix: key, limit: 10 }), [key])
+    },
+  },
+  {
     id: 'state/backend/no-joined-names',
     sentence: 'A space and a key are never joined into one name that another pair has too.',
     async run({ store: { core } }) {

@@ -45,6 +45,14 @@ export const brokenKeys: readonly BrokenState[] = [
     ),
   ),
   broken('space and key are joined', 'state/backend/no-joined-names', joinedNames),
+  broken(
+    'names of spaces are cut after 512 bytes',
+    'state/backend/longest-names',
+    renamed(
+      (key) => key,
+      (space) => Buffer.from(space).subarray(0, 512).toString('latin1'),
+    ),
+  ),
   broken('answers come in the order of keys', 'state/many/get', answersSorted),
 ]
 
