@@ -5,9 +5,10 @@ import { isAlive } from '../scripts/services/process.ts'
 import { compare, table } from './measure.ts'
 import type { ServerBench } from './servers/frame.ts'
 import { postgresConversation, postgresPrepared, postgresScale } from './servers/postgres-conversation.ts'
+import { redisState, valkeyState } from './servers/redis-state.ts'
 
 /** Every comparison on a server, in the order of the report. */
-const BENCHES: readonly ServerBench[] = [postgresConversation, postgresPrepared, postgresScale]
+const BENCHES: readonly ServerBench[] = [postgresConversation, postgresPrepared, postgresScale, redisState, valkeyState]
 
 /** The tables of those whose title begins with one of the names, or of all; a service that does not run is named. */
 export async function servers(names: readonly string[]): Promise<string> {

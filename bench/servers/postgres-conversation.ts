@@ -1,6 +1,6 @@
 /** Conversations on Postgres against `pg` by hand, and large ones against small ones. */
 import { randomBytes, randomUUID } from 'node:crypto'
-import pg from 'pg'
+import { Pool } from 'pg'
 import type { Service } from '../../scripts/services/home.ts'
 import type { ConversationStore } from '../../src/conversation/store.ts'
 import { CONVERSATION_STORES } from '../../src/index.ts'
@@ -37,7 +37,7 @@ export const postgresScale: ServerBench = {
 
 interface Opened {
   readonly store: ConversationStore
-  readonly pool: pg.Pool
+  readonly pool: Pool
   readonly schema: string
   close(): Promise<void>
 }
@@ -45,7 +45,7 @@ interface Opened {
 /** A store in a Postgres schema of its own. */
 async function open({ url }: Service, prepare = false): Promise<Opened> {
   const schema = `bench_${randomBytes(4).toString('hex')}`
-  const pool = new pg.Pool({ connectionString: url })
+  const pool = new Pool({ connectionString: url })
   const store = await CONVERSATION_STORES.create('postgres', { url, schema, prepare })
   const close = async (): Promise<void> => {
     await store.close()
@@ -149,7 +149,7 @@ async function editNth(store: ConversationStore, session: string, n: number): Pr
 }
 
 /** The same statements as somebody would write them who needs no more: no workspaces, no versions, no exact JSON. */
-function byHand(pool: pg.Pool, schema: string) {
+function byHand(pool: Pool, schema: string) {
   const [sessions, messages] = [`${schema}.sessions`, `${schema}.messages`]
   const now = (): number => Date.now()
   return {
@@ -211,7 +211,7 @@ async function prepareScale(service: Service): Promise<Prepared> {
     comparisons: [
       both('last 50 of the longest session', (store) => store.getMessages('long', { limit: 50 })),
       both('list 50', (store) => store.listSessions({ limit: 50 })),
-      both('list 50 of a user', (store) => store.listSessions({ userId: 'u1', limit: 50 })),
+      both('list 49 of a user', (store) => store.listSessions({ userId: 'u0', limit: 49 })),
       both('append 1 KB to the longest session', (store) => store.addMessage('long', USER)),
       both('search a common word', (store) => store.searchMessages({ text: 'work' })),
     ],
@@ -222,7 +222,7 @@ async function prepareScale(service: Service): Promise<Prepared> {
   }
 }
 
-/** Half of the messages in one session, the rest ten a session. */
+/** Half of the messages in one session, the rest ten a session; a user has fifty of these. */
 async function fill({ pool, schema }: Opened, rows: number): Promise<void> {
   const [sessions, messages] = [`${schema}.holdfast_sessions`, `${schema}.holdfast_messages`]
   const half = rows / 2
@@ -230,7 +230,7 @@ async function fill({ pool, schema }: Opened, rows: number): Promise<void> {
   const insertMessage = `INSERT INTO ${messages} (workspace, session_id, seq, id, role, content, escaped, created_at)`
   await pool.query(`${insertSession} VALUES ('', 'long', 'u0', '{}', '{}', $1, 1, 0, 0)`, [half])
   await pool.query(
-    `${insertSession} SELECT '', 's' || i, 'u' || i % 10, '{}', '{}', 10, 1, i, i FROM generate_series(1, $1::int / 10) AS i`,
+    `${insertSession} SELECT '', 's' || i, 'u' || i / 50, '{}', '{}', 10, 1, i, i FROM generate_series(1, $1::int / 10) AS i`,
     [half],
   )
   await pool.query(`${insertMessage} SELECT '', 'long', n, 'm' || n, 'user', $2, 0, n FROM generate_series(1, $1::int) AS n`, [

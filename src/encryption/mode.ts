@@ -63,7 +63,7 @@ export function guardWrites<B extends BackendBase>(
       const place = placeOf(args[0] as string, args[1])
       const looking = place === undefined ? undefined : places.pending(place)
       const write = (): unknown => Reflect.apply(method, backend, args)
-      return looking === undefined ? write() : looking.then(write)
+      return looking === undefined ? write() : unlessAborted(looking, signalOf(args)).then(write)
     })
   }
   // Writes that were called before count as begun.
@@ -79,6 +79,25 @@ export function guardWrites<B extends BackendBase>(
       return bound
     },
   })
+}
+
+/** The signal of the call, which is a method's last argument where there is one. */
+function signalOf(args: readonly unknown[]): AbortSignal | undefined {
+  const { signal } = (args.at(-1) ?? {}) as { readonly signal?: unknown }
+  return signal instanceof AbortSignal ? signal : undefined
+}
+
+/** Others may wait for the same look: it goes on, while a caller who gives up is told at once, and has written nothing. */
+async function unlessAborted(looking: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return looking
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    await Promise.race([looking, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
 }
 
 export function notEncrypted(what: string): HoldfastError {
