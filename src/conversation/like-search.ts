@@ -1,6 +1,6 @@
 /**
  * Message search by the server's own `LIKE`: from the newest message on, by the index of times; or by an index of trigrams, where an
- * administrator has made one. That index makes appends several times as expensive, so nobody gets it unasked.
+ * administrator has made one. That index takes space and an extension, and makes appends dearer, so nobody gets it unasked.
  */
 import type { SqlEngine, SqlValue } from '../engines/sql.ts'
 import type { BackendCall } from '../store/contract.ts'

@@ -122,6 +122,7 @@ function limitsOf(limits: Limits, maxBodyBytes: number): Limits {
     contentBytes: least(limits.contentBytes, bytes),
     jsonBytes: least(limits.jsonBytes, bytes),
     valueBytes: least(limits.valueBytes, bytes),
+    commitBytes: least(limits.commitBytes, bytes),
     batch: least(limits.batch, MAX_BATCH),
   }
 }

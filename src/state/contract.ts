@@ -71,7 +71,10 @@ export interface StateCommit {
 export type StateCommitResult =
   /** `deleted`: how many of the keys to delete were there. `sums`: the new values, in the order of `add`. */
   | { readonly applied: true; readonly deleted: number; readonly sums: readonly number[] }
-  /** `check`: a version differs. `max`: the sum would be too great. `not-integer`: what is there, or the sum, is no safe integer. */
+  /**
+   * `check`: a version differs. `max`: the sum would be too great. `not-integer`: what is there, or the sum, is no safe integer. A check
+   * that fails is what is told: who lost to another writer is not to take it for a full quota.
+   */
   | { readonly applied: false; readonly reason: 'check' | 'max' | 'not-integer'; readonly key: string }
 
 export interface StateScan {

@@ -4,7 +4,7 @@ import type { BackendCall } from '../store/contract.ts'
 import { withOutcome } from '../store/core.ts'
 import { byteLength, sleep } from '../store/platform.ts'
 import { MAX_ID_BYTES } from '../store/text.ts'
-import type { StateBackend, StateCommit, StateCommitResult, StateEntry, StateScan, StateSet } from './contract.ts'
+import type { StateBackend, StateCommit, StateCommitResult, StateEntry, StateScan, StateSet, StateValue } from './contract.ts'
 import type { Glob } from './glob.ts'
 
 /** Keys a page where the caller does not see the pages. */
@@ -58,7 +58,25 @@ export class StateSpace {
 
   /** As few commits as the backend allows; they are not atomic together. */
   async setAll(sets: readonly StateSet[], call: BackendCall): Promise<void> {
-    await inTurn(batchesOf(sets, this.#commitSize), (set) => this.apply({ set }, call))
+    await inTurn(this.#commitsOf(sets), (set) => this.apply({ set }, call))
+  }
+
+  /** As many as a commit takes, by number and by bytes. */
+  *#commitsOf(sets: readonly StateSet[]): Generator<readonly StateSet[], void> {
+    const { commitBytes = Infinity } = this.#backend.limits ?? {}
+    let batch: StateSet[] = []
+    let bytes = 0
+    for (const set of sets) {
+      const size = commitBytes === Infinity ? 0 : sizeOf(set.value)
+      if (batch.length > 0 && (batch.length >= this.#commitSize || bytes + size > commitBytes)) {
+        yield batch
+        batch = []
+        bytes = 0
+      }
+      batch.push(set)
+      bytes += size
+    }
+    if (batch.length > 0) yield batch
   }
 
   /** How many of the keys, all different, were there. */
@@ -125,6 +143,10 @@ async function inTurn<T>(batches: Iterable<T> | AsyncIterable<T>, work: (batch: 
   } catch (error) {
     throw begun ? withOutcome(error, 'unknown') : error
   }
+}
+
+function sizeOf(value: StateValue): number {
+  return typeof value === 'string' ? byteLength(value) : value.length
 }
 
 /** `size` may be Infinity. */

@@ -38,6 +38,8 @@ export interface Limits {
   readonly valueBytes?: number
   /** Numbers in one embedding. */
   readonly dimension?: number
+  /** Bytes of all values of one commit of state; the store splits what need not be atomic. */
+  readonly commitBytes?: number
   /** Items of one write; the store splits larger ones where the contract allows it, else refuses them. */
   readonly batch?: number
 }

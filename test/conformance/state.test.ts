@@ -107,6 +107,7 @@ function varieties(): Readonly<Record<string, Break>> {
     'three keys a commit': atMost(3),
     'a hundred keys a commit': atMost(100),
     'small batches and values': (backend) => over(backend, { limits: { batch: 7, valueBytes: 400_000 } }),
+    'commits of a million bytes': limitedCommits,
     'a slow engine': slow,
   }
 }
@@ -131,6 +132,18 @@ function atMost(commitKeys: number): Break {
         throw new HoldfastError('UNSUPPORTED', `a commit of ${keys.size} keys`, { outcome: 'not-applied' })
       },
     })
+}
+
+function limitedCommits(backend: StateBackend): StateBackend {
+  const commitBytes = 1_000_000
+  return over(backend, {
+    limits: { valueBytes: 500_000, commitBytes },
+    commit: async (space, commit) => {
+      const bytes = (commit.set ?? []).reduce((sum, { value }) => sum + Buffer.byteLength(value), 0)
+      if (bytes <= commitBytes) return backend.commit(space, commit)
+      throw new HoldfastError('VALUE_TOO_LARGE', `a commit of ${bytes} bytes`, { outcome: 'not-applied' })
+    },
+  })
 }
 
 function slow(backend: StateBackend): StateBackend {

@@ -20,6 +20,20 @@ const sums: readonly StateCase[] = [
     },
   },
   {
+    id: 'state/commit/check-before-sum',
+    sentence: 'Where a check fails and a sum would be refused as well, the check is what is told.',
+    skip: ({ capabilities }) => (capabilities.commitKeys < 2 ? 'a commit may name one key only' : undefined),
+    async run({ store: { core } }) {
+      await applied(core.backend, { set: [{ key: 'text', value: '"x"' }] })
+      await applied(core.backend, { set: [{ key: 'full', value: '10' }] })
+      const checks = [{ key: 'gone', version: 'of another time' }]
+      await refusedFor(core.backend, 'check', 'gone', { checks, add: [{ key: 'full', by: 1, max: 10 }] })
+      await refusedFor(core.backend, 'check', 'gone', { checks, add: [{ key: 'text', by: 1 }] })
+      const stale = { key: 'full', version: 'of another time' }
+      await refusedFor(core.backend, 'check', 'full', { checks: [stale], add: [{ key: 'full', by: 1, max: 10 }] })
+    },
+  },
+  {
     id: 'state/commit/add-max',
     sentence: 'A sum may reach its maximum but not exceed it.',
     async run({ store: { core } }) {

@@ -94,6 +94,17 @@ export const manyCases: readonly StateCase[] = [
     },
   },
   {
+    id: 'state/many/beyond-a-commit',
+    sentence: 'Large values in one call are stored, whatever bytes an engine takes at once.',
+    async run({ store }) {
+      const text = 'x'.repeat(Math.min(400_000, (store.limits.valueBytes ?? Infinity) - 2))
+      const keys = Array.from({ length: 12 }, (_, i) => `k${10 + i}`)
+      await store.setMany(keys.map((key): [string, string] => [key, text]))
+      assert.deepEqual(await store.keys(), keys)
+      for (const key of keys) assert.equal(await store.get(key), text)
+    },
+  },
+  {
     id: 'state/clear/counts',
     sentence: '`clear` removes every key, and gives how many there were.',
     async run({ store }) {

@@ -16,7 +16,7 @@ const TABLE = 'holdfast_state'
 export const capabilities: StateCapabilities = { bytes: 'native', commitKeys: COMMIT_KEYS }
 
 /** An item holds 400 KB with its names, the longest key and the longest space. */
-const limits: Limits = { valueBytes: 408_000 }
+const limits: Limits = { valueBytes: 408_000, commitBytes: 3_800_000 }
 
 export const create = defineBackend<DynamoStateOptions, StateBackend>(
   dynamoOptions(TABLE),

@@ -23,6 +23,7 @@ export const brokenCommits: readonly BrokenState[] = [
     'state/many/beyond-a-batch',
     patchCommit((commit) => ({ ...commit, set: (commit.set ?? []).slice(0, 100) })),
   ),
+  broken('sums are looked at before checks', 'state/commit/check-before-sum', sumsFirst),
   broken('delete always says true', 'state/delete/present', deleteAlwaysTrue),
   broken('increment is not atomic', 'state/increment/concurrent', additionsAsSets({ ttl: 'keep' })),
   broken(
@@ -54,6 +55,15 @@ function withoutAbsence(commit: StateCommit): StateCommit {
 
 function withoutMax(commit: StateCommit): StateCommit {
   return { ...commit, add: (commit.add ?? []).map(({ key, by }) => ({ key, by })) }
+}
+
+function sumsFirst(backend: StateBackend): StateBackend {
+  return over(backend, {
+    commit: async (space, commit) => {
+      const result = await backend.commit(space, { ...commit, checks: [], set: [], delete: [] })
+      return result.applied ? backend.commit(space, { ...commit, add: [] }) : result
+    },
+  })
 }
 
 function patchResult(change: (result: StateCommitResult, commit: StateCommit) => StateCommitResult): Break {
