@@ -8,7 +8,7 @@ import type { Harness } from '../../src/conformance/case.ts'
 import type { KnowledgeStore } from '../../src/knowledge/store.ts'
 import { serverHarness } from '../conformance/harness.ts'
 import { recorded } from '../conformance/recorded.ts'
-import { withService } from '../services.ts'
+import { runningService, withService, type Service } from '../services.ts'
 import { newPlace, type Server } from './postgres-places.ts'
 
 /** Programs of a property run, of 6 steps on average. */
@@ -19,9 +19,16 @@ function harness(service: Server, options: object = {}): Harness<KnowledgeStore>
   return serverHarness('knowledge', 'pgvector', () => newPlace(service, options))
 }
 
+/** What the suite shows is shown of the extension as well. */
+function withExtension(service: Service): Service {
+  if (runningService('postgres') === undefined) return service
+  const { version, pgvector } = service
+  return { ...service, engine: 'PostgreSQL with pgvector', version: `${version}, ${String(pgvector)}` }
+}
+
 withService('postgres', 'Postgres', (service) => {
   defineConformance(
-    { ...recorded('knowledge', 'pgvector', service), it: it.concurrent },
+    { ...recorded('knowledge', 'pgvector', withExtension(service)), it: it.concurrent },
     { name: 'knowledge on pgvector', cases: knowledgeCases, harness: harness(service) },
   )
 

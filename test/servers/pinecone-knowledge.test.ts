@@ -7,6 +7,7 @@ import { filterProperty } from '../../src/conformance/property/knowledge-filter.
 import { defineConformance } from '../../src/conformance/run.ts'
 import type { KnowledgeStore } from '../../src/knowledge/store.ts'
 import { serverHarness } from '../conformance/harness.ts'
+import { recorded } from '../conformance/recorded.ts'
 import { FakePinecone } from '../fakes/pinecone.ts'
 import { Proxy } from '../faults/proxy.ts'
 
@@ -30,9 +31,13 @@ function harness(more: object = {}): Harness<KnowledgeStore> {
 }
 
 const runner = { describe: describe.concurrent, it }
+const on = { engine: 'Pinecone API', version: '2026-07', category: 'wire-level fake' } as const
 const cases = knowledgeCases
 
-defineConformance(runner, { name: 'knowledge on pinecone', cases, harness: harness() })
+defineConformance(
+  { ...recorded('knowledge', 'pinecone', on), it: it.concurrent },
+  { name: 'knowledge on pinecone', cases, harness: harness() },
+)
 defineConformance(runner, {
   name: 'knowledge on pinecone without waiting',
   cases,

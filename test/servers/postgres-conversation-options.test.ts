@@ -25,7 +25,7 @@ function ownPrefix(server: Server): string {
 }
 
 async function connect(options: object): Promise<ConversationStore> {
-  return (await builtIn('conversation').create('postgres', options))
+  return await builtIn('conversation').create('postgres', options)
 }
 
 /** The URL with another user and password. */

@@ -157,12 +157,12 @@ withService('postgres', 'Postgres', (service) => {
       client = new Client({ connectionString: service.url })
       await client.connect()
       const { schema } = optionsAt(service.url, prefix)
-      store = (await registry.create('postgres', {
+      store = await registry.create('postgres', {
         client: noting(client, statements),
         schema,
         prefix,
         workspace: WORKSPACE,
-      }))
+      })
     }, 600_000)
 
     afterAll(async () => {
@@ -205,7 +205,7 @@ withService('postgres', 'Postgres', (service) => {
       await client.query(`ANALYZE ${tableOf(prefix, 'messages')}`)
       const { schema } = optionsAt(service.url, prefix)
       const options = { client: noting(client, statements), schema, prefix, workspace: WORKSPACE }
-      await using fresh = (await builtIn('conversation').create('postgres', options))
+      await using fresh = await builtIn('conversation').create('postgres', options)
       statements.clear()
       expect(await fresh.searchMessages({ text: `NUMBER ${ROWS / 2 - 1}` })).toHaveLength(1)
       const { text: sql, values } = [...statements.values()].at(-1)!

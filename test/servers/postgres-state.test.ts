@@ -16,10 +16,7 @@ withService('postgres', 'Postgres', (service) => {
   const harness = serverHarness('state', 'postgres', () => newPlace(service))
   const runner = { ...recorded('state', 'postgres', service), it: it.concurrent }
   defineConformance(runner, { name: 'state on postgres', cases: stateCases, harness })
-  defineConformance(
-    { describe, it: it.concurrent },
-    { name: 'plugin storage on postgres', cases: pluginStorageCases, harness, views: ['default'] },
-  )
+  defineConformance(runner, { name: 'plugin storage on postgres', cases: pluginStorageCases, harness, views: ['default'] })
 
   it('agrees with the model', { timeout: 300_000 }, () => stateProperty(harness, { runs: RUNS }))
 })

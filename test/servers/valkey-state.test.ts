@@ -4,6 +4,7 @@ import { pluginStorageCases } from '../../src/conformance/plugin-storage.ts'
 import { stateProperty } from '../../src/conformance/property/state.ts'
 import { defineConformance } from '../../src/conformance/run.ts'
 import { stateCases } from '../../src/conformance/state.ts'
+import { recorded } from '../conformance/recorded.ts'
 import { withService } from '../services.ts'
 import { redisHarness } from './redis-support.ts'
 
@@ -13,9 +14,11 @@ const RUNS = Number(process.env['HOLDFAST_FUZZ'] ?? 200)
 for (const name of ['valkey', 'valkey-cluster']) {
   withService(name, name, (service) => {
     const harness = redisHarness('valkey', service)
+    // What is on record is the single server.
+    const runner = name === 'valkey' ? recorded('state', 'valkey', service) : { describe, it }
 
-    defineConformance({ describe, it }, { name: `state on ${name}`, cases: stateCases, harness })
-    defineConformance({ describe, it }, { name: `plugin storage on ${name}`, cases: pluginStorageCases, harness })
+    defineConformance(runner, { name: `state on ${name}`, cases: stateCases, harness })
+    defineConformance(runner, { name: `plugin storage on ${name}`, cases: pluginStorageCases, harness })
 
     it('agrees with the model', async () => {
       await expect(stateProperty(harness, { runs: RUNS })).resolves.toBeUndefined()
