@@ -2,6 +2,8 @@
 
 export interface Line {
   readonly text: string
+  /** Its length, also of what was passed over. */
+  readonly bytes: number
   /** The line was longer than allowed, and `text` is only its beginning. */
   readonly cut: boolean
 }
@@ -9,29 +11,64 @@ export interface Line {
 const NEWLINE = 10
 /** Of a line that is too long: enough to see what it wanted. */
 const HEAD_BYTES = 4_096
+const FIRST_CAPACITY = 64 * 1_024
 
-/** Lines without their ends. Empty ones, which separate messages, are left out, and so is an unfinished one at the end. */
-export async function* linesOf(stream: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Line, void> {
-  let pieces: Uint8Array[] = []
-  let bytes = 0
+/**
+ * Lines without their ends. Empty ones, which separate messages, are left out, and so is an unfinished one at the end. The limit is asked
+ * for as the bytes come, so it may change between lines.
+ */
+export async function* linesOf(stream: AsyncIterable<Uint8Array>, maxBytes: () => number): AsyncGenerator<Line, void> {
+  const gathered = new Gathered()
   for await (const chunk of stream) {
     let start = 0
     for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
-      const piece = chunk.subarray(start, end)
+      gathered.add(chunk.subarray(start, end), maxBytes())
       start = end + 1
-      if (bytes + piece.length > 0) yield lineOf([...pieces, piece], bytes + piece.length, maxBytes)
-      pieces = []
-      bytes = 0
+      const line = gathered.take()
+      if (line.bytes > 0) yield line
     }
-    const rest = chunk.subarray(start)
-    // What goes beyond the limit is counted and not kept.
-    if (rest.length > 0 && bytes <= maxBytes) pieces.push(rest)
-    bytes += rest.length
+    gathered.add(chunk.subarray(start), maxBytes())
   }
 }
 
-function lineOf(pieces: readonly Uint8Array[], bytes: number, maxBytes: number): Line {
-  const cut = bytes > maxBytes
-  const whole = Buffer.concat(pieces)
-  return { text: (cut ? whole.subarray(0, HEAD_BYTES) : whole).toString('utf8'), cut }
+/** The bytes of one line, in one buffer: many small pieces would take many times the memory of what they hold. */
+class Gathered {
+  #buffer = Buffer.alloc(0)
+  #kept = 0
+  #bytes = 0
+  #cut = false
+
+  add(piece: Uint8Array, maxBytes: number): void {
+    this.#bytes += piece.length
+    if (!this.#cut && this.#bytes > maxBytes) this.#shorten()
+    const part = this.#cut ? piece.subarray(0, Math.max(0, HEAD_BYTES - this.#kept)) : piece
+    this.#makeRoom(part.length)
+    this.#buffer.set(part, this.#kept)
+    this.#kept += part.length
+  }
+
+  take(): Line {
+    const line = { text: this.#buffer.toString('utf8', 0, this.#kept), bytes: this.#bytes, cut: this.#cut }
+    // A buffer that one long line needed is not kept for the short ones.
+    if (this.#buffer.length > FIRST_CAPACITY) this.#buffer = Buffer.alloc(0)
+    this.#kept = 0
+    this.#bytes = 0
+    this.#cut = false
+    return line
+  }
+
+  /** Of a line that turns out to be too long only the beginning stays. */
+  #shorten(): void {
+    this.#cut = true
+    this.#kept = Math.min(this.#kept, HEAD_BYTES)
+    if (this.#buffer.length > FIRST_CAPACITY) this.#buffer = Buffer.from(this.#buffer.subarray(0, HEAD_BYTES))
+  }
+
+  #makeRoom(more: number): void {
+    const needed = this.#kept + more
+    if (needed <= this.#buffer.length) return
+    const wider = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#buffer.length, FIRST_CAPACITY))
+    this.#buffer.copy(wider, 0, 0, this.#kept)
+    this.#buffer = wider
+  }
 }

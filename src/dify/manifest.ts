@@ -1,6 +1,6 @@
 /** What a plugin says of itself, cut down to what a host needs. */
 import { readFile } from 'node:fs/promises'
-import { join, resolve, sep } from 'node:path'
+import { resolve, sep } from 'node:path'
 import { parse } from 'yaml'
 import { HoldfastError, type JsonObject } from '../index.ts'
 import { parsePluginId } from '../plugin-storage/index.ts'
@@ -23,7 +23,8 @@ export interface ToolDeclaration {
   readonly tool: string
 }
 
-const ENTRYPOINT = { python: /^[\w.]{1,128}$/, node: /^(?!.*\.\.)[\w./-]{1,128}$/ }
+/** Neither can be an option of the interpreter, or a path that leads out of the folder. */
+const ENTRYPOINT = { python: /^\w[\w.]{0,127}$/, node: /^(?!.*\.\.)\w[\w./-]{0,127}$/ }
 const ENTRYPOINT_DEFAULT = { python: 'main', node: 'main.js' }
 const KIB = 1024
 const GIB = 1024 ** 3
@@ -46,10 +47,10 @@ export function readManifest(manifest: unknown): Manifest {
   }
 }
 
-/** The size that a plugin asks for: 1 KiB to 1 GiB. Anything else counts as none. */
+/** The size that a plugin asks for, within the 1 KiB to 1 GiB that it may ask for; undefined where it says none. */
 function sizeOf(storage: unknown): number | undefined {
   const size = isObject(storage) ? storage['size'] : undefined
-  return typeof size === 'number' && Number.isSafeInteger(size) && size >= KIB && size <= GIB ? size : undefined
+  return typeof size === 'number' ? Math.min(Math.max(Math.trunc(size) || 0, KIB), GIB) : undefined
 }
 
 function at(value: unknown, ...path: readonly string[]): unknown {
@@ -67,26 +68,35 @@ export async function loadTools(folder: string): Promise<ToolDeclaration[]> {
   const found: ToolDeclaration[] = []
   for (const file of texts(files)) {
     const provider = await loadYaml(folder, file)
-    const name = at(provider, 'identity', 'name')
-    if (typeof name !== 'string') continue
-    for (const tool of texts(at(provider, 'tools'))) {
-      const declared = at(await loadYaml(folder, tool), 'identity', 'name')
-      if (typeof declared === 'string') found.push({ provider: name, tool: declared })
+    const name = nameIn(provider)
+    if (name === undefined) continue
+    for (const path of texts(at(provider, 'tools'))) {
+      const tool = nameIn(await loadYaml(folder, path))
+      if (tool !== undefined) found.push({ provider: name, tool })
     }
   }
   return found
 }
 
+const MAX_TOOLS = 1_000
+const MAX_NAME = 256
+
 /** The tools in a declaration that came over a connection. */
 export function readTools(declaration: unknown): ToolDeclaration[] {
   if (!Array.isArray(declaration)) return []
-  return declaration.flatMap((provider: unknown) => {
-    const name = at(provider, 'identity', 'name')
+  const tools = declaration.slice(0, MAX_TOOLS).flatMap((provider: unknown) => {
+    const name = nameIn(provider)
     const tools: unknown = at(provider, 'tools')
-    if (typeof name !== 'string' || !Array.isArray(tools)) return []
-    const names = tools.map((tool: unknown) => at(tool, 'identity', 'name'))
-    return names.flatMap((tool) => (typeof tool === 'string' ? [{ provider: name, tool }] : []))
+    if (name === undefined || !Array.isArray(tools)) return []
+    const names = tools.slice(0, MAX_TOOLS).map(nameIn)
+    return names.flatMap((tool) => (tool === undefined ? [] : [{ provider: name, tool }]))
   })
+  return tools.slice(0, MAX_TOOLS)
+}
+
+function nameIn(declaration: unknown): string | undefined {
+  const name = at(declaration, 'identity', 'name')
+  return typeof name === 'string' && name.length <= MAX_NAME ? name : undefined
 }
 
 function texts(value: unknown): string[] {
@@ -98,7 +108,7 @@ async function loadYaml(folder: string, file: string): Promise<JsonObject> {
   const root = resolve(folder)
   const path = resolve(root, file)
   if (!path.startsWith(root + sep)) throw invalidManifest(`it names a file outside of its folder`)
-  const text = await readFile(join(path), 'utf8').catch((cause: unknown) => {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw new HoldfastError('NOT_FOUND', `there is no ${file} in the plugin's folder`, { cause })
   })
   try {

@@ -1,52 +1,14 @@
 /** A plugin that is connected: sessions are opened in it, and its calls back are answered. */
-import { randomUUID } from 'node:crypto'
 import { HoldfastError, type JsonObject, type JsonValue } from '../index.ts'
-import type { PluginHost, PluginStorage } from '../plugin-storage/index.ts'
+import { Calls } from './calls.ts'
 import { collectResponse, rawRequest, type EndpointRequest, type EndpointResponse } from './endpoint.ts'
 import { DifyPluginError, lost } from './failures.ts'
 import type { Line } from './lines.ts'
+import type { Link } from './link.ts'
 import type { Manifest, ToolDeclaration } from './manifest.ts'
-import {
-  answerLines,
-  callBehind,
-  errorLines,
-  objectFrom,
-  readMessage,
-  requestLine,
-  type BackwardsCall,
-  type Invocation,
-  type SessionMessage,
-} from './protocol.ts'
-import { Queue } from './queue.ts'
-import { answerStorage, storageFailure } from './storage.ts'
-
-/** How a host reaches a plugin. */
-export interface Link {
-  /** Sends what opens a session. `action` is that of the invocation, which one transport has in its URL. */
-  open(sessionId: string, line: string, action: string): void
-  /** Sends the answer to a call that came over this link. */
-  answer(lines: string): void
-  /** Ends the connection, and the process where there is one. */
-  close(): Promise<void>
-}
-
-/** Another call of a plugin than storage: of a model, an app, a tool … What it gives is sent to the plugin; a throw is an error there. */
-export type InvokeHandler = (
-  type: string,
-  request: JsonObject,
-  session: { readonly pluginId: string; readonly workspaceId: string; readonly sessionId: string },
-) => Promise<JsonValue> | JsonValue
-
-export interface PluginRules {
-  readonly plugins: PluginHost
-  /** `get` of a missing key is an error in the plugin. Default false: `b""`. */
-  readonly strict?: boolean | undefined
-  readonly onInvoke?: InvokeHandler | undefined
-  /** Calls of one plugin that may wait for an answer. Default 1,000. */
-  readonly maxCalls?: number | undefined
-  /** What the plugin logs, and what is wrong with what it sends. Default: nobody listens. */
-  readonly onLog?: ((pluginId: string, text: string) => void) | undefined
-}
+import { errorLines, readMessage, requestLine, traceOf, type BackwardsCall, type SessionMessage } from './protocol.ts'
+import { log, MAX_PENDING_BYTES, type PluginRules } from './rules.ts'
+import { Session } from './session.ts'
 
 export interface InvokeOptions {
   /** The tenant in whose storage the session works. Default: that of the plugin's connection, else `''`. */
@@ -56,7 +18,7 @@ export interface InvokeOptions {
   readonly messageId?: string | undefined
   readonly appId?: string | undefined
   readonly signal?: AbortSignal | undefined
-  /** Milliseconds from one message of the plugin to the next. Default 250,000. */
+  /** Milliseconds from one sign of life in the session to the next. Default 250,000. */
   readonly timeoutMs?: number | undefined
 }
 
@@ -68,38 +30,42 @@ export interface ToolCall extends InvokeOptions {
   readonly credentials?: Readonly<Record<string, JsonValue>> | undefined
 }
 
-interface Session {
-  readonly id: string
-  readonly workspaceId: string
-  readonly storage: PluginStorage
-  readonly messages: Queue<JsonValue>
+/** What a connection knows of its plugin. */
+export interface Connected {
+  readonly manifest: Manifest
+  /** What the plugin declares; empty where it did not say. */
+  readonly tools: readonly ToolDeclaration[]
+  readonly link: Link
+  readonly workspaceId?: string | undefined
+  /** Sessions in other workspaces are refused. */
+  readonly isBound?: boolean
 }
 
-const MAX_CALLS = 1_000
-const MAX_BAD_LINES = 1_000
 const SESSION_TIMEOUT_MS = 250_000
 
-export class DifyPlugin {
+export class DifyPlugin implements AsyncDisposable {
   readonly manifest: Manifest
   /** What the plugin declares; empty where it did not say. */
   readonly tools: readonly ToolDeclaration[]
   /** Resolves when the plugin is gone; why, where it was not closed. */
   readonly ended: Promise<Error | undefined>
-  readonly #workspaceId: string
-  readonly #link: Link
+  readonly #connected: Connected
   readonly #rules: PluginRules
+  readonly #calls: Calls
   readonly #sessions = new Map<string, Session>()
   readonly #end: (reason: Error | undefined) => void
   #gone: Error | undefined
-  #calls = 0
-  #badLines = 0
 
-  constructor(manifest: Manifest, tools: readonly ToolDeclaration[], link: Link, rules: PluginRules, workspaceId = '') {
+  /** @internal */
+  constructor(connected: Connected, rules: PluginRules) {
+    const { manifest, tools, link } = connected
     this.manifest = manifest
     this.tools = tools
-    this.#link = link
+    this.#connected = connected
     this.#rules = rules
-    this.#workspaceId = workspaceId
+    const { quotaBytes } = rules.plugins
+    const { sizeBytes = quotaBytes } = manifest.storage
+    this.#calls = new Calls({ pluginId: this.pluginId, link, rules, quotaBytes: Math.min(sizeBytes, quotaBytes) })
     const { promise, resolve } = Promise.withResolvers<Error | undefined>()
     this.ended = promise
     this.#end = resolve
@@ -119,22 +85,17 @@ export class DifyPlugin {
   async *invoke(data: JsonObject, options: InvokeOptions = {}): AsyncGenerator<JsonValue, void> {
     if (this.#gone !== undefined) throw this.#gone
     options.signal?.throwIfAborted()
-    const session = this.#open(options.workspaceId ?? this.#workspaceId)
-    const timer = new Deadline(options.timeoutMs ?? SESSION_TIMEOUT_MS, (error) => session.messages.end(error))
-    const onAbort = (): void => session.messages.end(options.signal!.reason)
-    options.signal?.addEventListener('abort', onAbort, { once: true })
+    const session = this.#open(options)
     try {
-      const invocation: Invocation = { ...options, data }
       const { action } = data
-      this.#link.open(session.id, requestLine(session.id, invocation), typeof action === 'string' ? action : '')
-      for await (const message of session.messages) {
-        timer.again()
-        yield message
-      }
+      this.#connected.link.open(
+        session.id,
+        requestLine(session.id, { ...options, data }),
+        typeof action === 'string' ? action : '',
+      )
+      yield* session.messages()
     } finally {
-      timer.stop()
-      options.signal?.removeEventListener('abort', onAbort)
-      this.#sessions.delete(session.id)
+      session.end()
     }
   }
 
@@ -169,55 +130,55 @@ export class DifyPlugin {
       settings: { ...request.settings },
       raw_http_request: raw,
     }
-    return collectResponse(this.invoke(data, options))
-  }
-
-  /** Takes a line that came from the plugin. What is no message is counted, told, and otherwise passed over. */
-  receive({ text, cut }: Line): void {
-    if (cut) return this.#refuseCut(text)
-    const message = readMessage(text)
-    if (message === undefined) return this.#bad()
-    if (message.event === 'session') this.#onSession(message.sessionId, message.message)
-    else if (message.event !== 'heartbeat') this.#rules.onLog?.(this.pluginId, JSON.stringify(message.data).slice(0, MAX_LOG))
-  }
-
-  /** The lines that answer a call; it never rejects. */
-  async answer(call: BackwardsCall): Promise<string> {
-    const { sessionId, requestId, request } = call
-    const session = this.#sessions.get(sessionId)
-    // The session must be one that this host opened in this very plugin: its id gives no right by itself.
-    if (session === undefined) return errorLines(sessionId, requestId, 'there is no such session')
-    if (this.#calls >= (this.#rules.maxCalls ?? MAX_CALLS)) {
-      return errorLines(sessionId, requestId, 'RATE_LIMITED: too many calls wait for an answer')
-    }
-    this.#calls++
-    try {
-      return answerLines(sessionId, requestId, await this.#perform(call, session))
-    } catch (error) {
-      return errorLines(sessionId, requestId, this.#failureOf(call.type, request, error))
-    } finally {
-      this.#calls--
-    }
-  }
-
-  /** A session's own connection has ended; one that the plugin has ended already stays as it is. */
-  endSession(sessionId: string, reason: Error | undefined): void {
-    this.#sessions.get(sessionId)?.messages.end(reason)
-  }
-
-  /** The connection is lost: every session ends with the reason. */
-  fail(reason: Error): void {
-    this.#leave(reason)
+    return collectResponse(this.invoke(data, options), this.#rules.maxPendingBytes ?? MAX_PENDING_BYTES)
   }
 
   /** Ends the plugin. Sessions that are open fail. */
   async close(): Promise<void> {
     this.#leave(undefined)
-    await this.#link.close()
+    await this.#connected.link.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  /**
+   * Takes a line that came from the plugin. What is no message is told and otherwise passed over, however much of it there is. The promise, if
+   * there is one, is to be waited for before the next line.
+   * @internal
+   */
+  receive(line: Line): Promise<void> | undefined {
+    const message = line.cut ? undefined : readMessage(line.text)
+    if (message === undefined) this.#refuse(line)
+    else if (message.event === 'session') this.#onSession(message.sessionId, message.message, line.bytes)
+    else if (message.event !== 'heartbeat') log(this.#rules, this.pluginId, JSON.stringify(message.data))
+    return this.#calls.isFull ? this.#calls.room() : undefined
+  }
+
+  /**
+   * Answers a call that came by itself.
+   * @internal
+   */
+  async answer(call: BackwardsCall, bytes: number, send: (lines: string) => void): Promise<void> {
+    await this.#calls.answer(call, this.#sessions.get(call.sessionId), bytes, send)
+  }
+
+  /**
+   * A session's own connection has ended; one that the plugin has ended already stays as it is.
+   * @internal
+   */
+  endSession(sessionId: string, reason: Error | undefined): void {
+    this.#sessions.get(sessionId)?.end(reason)
+  }
+
+  /**
+   * The plugin is lost: every session ends with the reason, and what is left of the connection is closed.
+   * @internal
+   */
+  async fail(why: string): Promise<void> {
+    this.#leave(lost(this.pluginId, why))
+    await this.#connected.link.close()
   }
 
   #providerOf(tool: string): string {
@@ -232,78 +193,63 @@ export class DifyPlugin {
 
   #leave(reason: Error | undefined): void {
     this.#gone ??= reason ?? lost(this.pluginId, 'it was closed')
-    for (const { messages } of this.#sessions.values()) messages.end(this.#gone)
+    for (const session of this.#sessions.values()) session.end(this.#gone)
     this.#end(reason)
   }
 
-  #open(workspaceId: string): Session {
+  #open({ workspaceId, timeoutMs = SESSION_TIMEOUT_MS, signal }: InvokeOptions): Session {
+    const { workspaceId: own = '', isBound = false } = this.#connected
+    const chosen = workspaceId ?? own
+    if (isBound && chosen !== own)
+      throw new HoldfastError('PERMISSION_DENIED', `the plugin ${this.pluginId} was let in for another workspace`)
+    if (this.#calls.isIgnored)
+      throw new HoldfastError('UNAVAILABLE', `the plugin ${this.pluginId} does not read what it is sent`, {
+        outcome: 'not-applied',
+      })
     const { enabled, sizeBytes } = this.manifest.storage
-    const id = randomUUID()
-    const { storage } = this.#rules.plugins.session({ workspaceId, pluginId: this.pluginId, enabled, sizeBytes })
-    const session: Session = { id, workspaceId, storage, messages: new Queue() }
-    this.#sessions.set(id, session)
+    const { storage } = this.#rules.plugins.session({ workspaceId: chosen, pluginId: this.pluginId, enabled, sizeBytes })
+    const session = new Session({
+      workspaceId: chosen,
+      storage,
+      timeoutMs,
+      signal,
+      maxUnreadBytes: this.#rules.maxPendingBytes ?? MAX_PENDING_BYTES,
+      onEnd: ({ id }) => {
+        this.#sessions.delete(id)
+        this.#connected.link.forget(id)
+      },
+    })
+    this.#sessions.set(session.id, session)
     return session
   }
 
-  #onSession(sessionId: string, message: SessionMessage): void {
+  #onSession(sessionId: string, message: SessionMessage, bytes: number): void {
     if (message.type === 'invoke') {
-      void this.answer(message.call).then((lines) => this.#link.answer(lines))
+      void this.answer(message.call, bytes, this.#send)
       return
     }
     // One that nobody waits for any more may still be running in the plugin.
     const session = this.#sessions.get(sessionId)
-    if (message.type === 'stream') session?.messages.push(message.data)
-    else session?.messages.end(message.type === 'error' ? new DifyPluginError(this.pluginId, message.data) : undefined)
+    if (message.type === 'stream') session?.push(message.data, bytes)
+    else session?.end(message.type === 'error' ? new DifyPluginError(this.pluginId, message.data) : undefined)
   }
 
-  async #perform({ type, request, sessionId }: BackwardsCall, { workspaceId, storage }: Session): Promise<JsonValue> {
-    if (type === 'storage') return answerStorage(storage, request, { strict: this.#rules.strict === true }, {})
-    const { onInvoke } = this.#rules
-    if (onInvoke === undefined)
-      throw new HoldfastError('UNSUPPORTED', `this host answers no calls of ${JSON.stringify(type.slice(0, 64))}`)
-    return onInvoke(type, request, { pluginId: this.pluginId, workspaceId, sessionId })
+  readonly #send = (lines: string): void => {
+    this.#connected.link.answer(lines)
+    if (this.#calls.isIgnored) void this.fail('it does not read the answers to its calls')
   }
 
-  #failureOf(type: string, request: JsonObject, error: unknown): string {
-    if (type === 'storage') return storageFailure(request['opt'], error)
-    return error instanceof Error ? error.message : 'the call failed'
-  }
-
-  #refuseCut(head: string): void {
-    const call = callBehind(head)
-    if (call === undefined || objectFrom(head) !== undefined) return this.#bad()
-    this.#link.answer(errorLines(call.sessionId, call.requestId, 'VALUE_TOO_LARGE: the line is longer than this host takes'))
-  }
-
-  /** Ends a plugin that sends nothing but nonsense. */
-  #bad(): void {
-    this.#rules.onLog?.(this.pluginId, 'a line that is no message')
-    if (++this.#badLines < MAX_BAD_LINES) return
-    this.fail(lost(this.pluginId, 'it sent too many lines that are no messages'))
-    void this.#link.close()
-  }
-}
-
-const MAX_LOG = 4_096
-
-/** Fires when nothing has happened for so long. */
-class Deadline {
-  readonly #ms: number
-  readonly #late: () => void
-  #timer: NodeJS.Timeout
-
-  constructor(ms: number, onLate: (error: HoldfastError) => void) {
-    this.#ms = ms
-    this.#late = () => onLate(new HoldfastError('TIMEOUT', `the plugin said nothing for ${ms} ms`))
-    this.#timer = setTimeout(this.#late, ms)
-  }
-
-  again(): void {
-    this.stop()
-    this.#timer = setTimeout(this.#late, this.#ms)
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer)
+  /** What cannot be read is an error for the very call, or session, that it seems to be of. */
+  #refuse({ text, cut }: Line): void {
+    const trace = traceOf(text)
+    const why = cut ? 'VALUE_TOO_LARGE: the line is longer than this host takes' : 'INVALID_ARGUMENT: the line is no message'
+    if (trace?.requestId !== undefined) {
+      this.#send(errorLines(trace.sessionId, trace.requestId, `unmarshal backwards invoke request failed: ${why}`))
+    } else if (trace !== undefined && cut) {
+      const error = new HoldfastError('VALUE_TOO_LARGE', `the plugin ${this.pluginId} sent a line longer than this host takes`)
+      this.endSession(trace.sessionId, error)
+    }
+    // A line that begins like a message may hold a value; anything else was printed.
+    log(this.#rules, this.pluginId, text.startsWith('{') ? `a line was refused: ${why}` : `printed: ${text}`)
   }
 }

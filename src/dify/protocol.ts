@@ -35,16 +35,18 @@ function backwardsLine(sessionId: string, requestId: string, event: BackwardsEve
   return `${JSON.stringify({ session_id: sessionId, event: 'backwards_response', data: body })}\n`
 }
 
-/** An answer to a call of the plugin, followed by its end. */
-export function answerLines(sessionId: string, requestId: string, data: JsonValue): string {
-  return backwardsLine(sessionId, requestId, 'response', 'struct', data) + endLine(sessionId, requestId)
+/** An answer to a call of the plugin, or a part of it. */
+export function answerLine(sessionId: string, requestId: string, data: JsonValue): string {
+  return backwardsLine(sessionId, requestId, 'response', 'struct', data)
 }
 
+/** An error instead of an answer, and its end. */
 export function errorLines(sessionId: string, requestId: string, message: string): string {
   return backwardsLine(sessionId, requestId, 'error', message, null) + endLine(sessionId, requestId)
 }
 
-function endLine(sessionId: string, requestId: string): string {
+/** Ends the answer to a call. */
+export function endLine(sessionId: string, requestId: string): string {
   return backwardsLine(sessionId, requestId, 'end', '', null)
 }
 
@@ -106,11 +108,20 @@ function readCall(sessionId: string, data: JsonValue): SessionMessage | undefine
   return { type: 'invoke', call: { sessionId, requestId, type, request } }
 }
 
-/** Whose call it was, from the beginning of a line that was too long to read; undefined where that does not show. */
-export function callBehind(head: string): Pick<BackwardsCall, 'sessionId' | 'requestId'> | undefined {
+/** Of a line that cannot be read: whose it seems to be, from its beginning. */
+export interface Trace {
+  readonly sessionId: string
+  /** That of a call, if it was one. */
+  readonly requestId: string | undefined
+}
+
+const TRACED = 4_096
+
+export function traceOf(line: string): Trace | undefined {
+  const head = line.slice(0, TRACED)
   const sessionId = /"session_id":\s*"([\w-]{1,128})"/.exec(head)?.[1]
-  const requestId = /"backwards_request_id":\s*"([\w-]{1,128})"/.exec(head)?.[1]
-  return sessionId === undefined || requestId === undefined ? undefined : { sessionId, requestId }
+  if (sessionId === undefined) return undefined
+  return { sessionId, requestId: /"backwards_request_id":\s*"([\w-]{1,128})"/.exec(head)?.[1] }
 }
 
 function isId(value: unknown): value is string {

@@ -1,13 +1,20 @@
-/** Items that one side puts in and the other takes out, in order, until the end. */
+/** Items that one side puts in and one other takes out, in order, until the end. */
 export class Queue<T> implements AsyncIterable<T> {
-  readonly #items: T[] = []
+  #items: { readonly item: T; readonly bytes: number }[] = []
+  #bytes = 0
   #ended = false
   #error: unknown
   #wake: (() => void) | undefined
 
-  push(item: T): void {
+  /** Of what nobody has taken yet. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  push(item: T, bytes: number): void {
     if (this.#ended) return
-    this.#items.push(item)
+    this.#items.push({ item, bytes })
+    this.#bytes += bytes
     this.#wake?.()
   }
 
@@ -19,13 +26,16 @@ export class Queue<T> implements AsyncIterable<T> {
     this.#wake?.()
   }
 
-  get size(): number {
-    return this.#items.length
-  }
-
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
     for (;;) {
-      while (this.#items.length > 0) yield this.#items.shift()!
+      // All at once: taking the first of a long array again and again would move the rest each time.
+      const items = this.#items
+      this.#items = []
+      for (const { item, bytes } of items) {
+        this.#bytes -= bytes
+        yield item
+      }
+      if (this.#items.length > 0) continue
       if (this.#ended) break
       await new Promise<void>((resolve) => (this.#wake = resolve))
     }

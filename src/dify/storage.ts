@@ -1,17 +1,21 @@
 /** `self.session.storage` of a Dify plugin: its four calls on plugin storage. */
 import { HoldfastError, isHoldfastError, type CallOptions, type JsonObject, type JsonValue } from '../index.ts'
-import type { PluginStorage } from '../plugin-storage/index.ts'
+import type { OpenValue, PluginStorage } from '../plugin-storage/index.ts'
 
 export interface StorageRules {
   /** `get` of a missing key is an error. Default false: no bytes, which the documented `if value:` takes for nothing. */
   readonly strict: boolean
+  /** Does work that takes so many bytes as soon as there is room for them. */
+  readonly within: Within
 }
+
+export type Within = <T>(bytes: number, work: () => Promise<T>) => Promise<T>
 
 /** What a storage call answers. It rejects with an error whose message is for the plugin: no path, no address, no value. */
 export async function answerStorage(
   storage: PluginStorage,
   request: JsonObject,
-  { strict }: StorageRules,
+  rules: StorageRules,
   options: CallOptions,
 ): Promise<JsonValue> {
   const { opt, key, value } = request
@@ -21,7 +25,7 @@ export async function answerStorage(
       await storage.set(key, bytesFrom(value), options)
       return { data: 'ok' }
     case 'get':
-      return { data: toHex(await storage.get(key, options), strict) }
+      return { data: await readHex(storage, key, rules, options) }
     case 'del': {
       const deleted = await storage.delete(key, options)
       return { data: 'ok', deleted_num: deleted ? 1 : 0 }
@@ -42,9 +46,24 @@ function bytesFrom(value: unknown): Uint8Array {
   return Buffer.from(value, 'hex')
 }
 
-function toHex(bytes: Uint8Array<ArrayBuffer> | undefined, strict: boolean): string {
-  if (bytes === undefined && strict) throw new HoldfastError('NOT_FOUND', 'there is no such key')
-  return bytes === undefined ? '' : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
+/** The size is known before the value is read. */
+async function readHex(storage: PluginStorage, key: string, rules: StorageRules, options: CallOptions): Promise<string> {
+  for (;;) {
+    const value = await storage.open(key, options)
+    if (value === undefined && rules.strict) throw new HoldfastError('NOT_FOUND', 'there is no such key')
+    if (value === undefined) return ''
+    const hex = await rules.within(value.size, () => hexOf(value)).catch(replaced)
+    if (hex !== undefined) return hex
+  }
+}
+
+async function hexOf(value: OpenValue): Promise<string> {
+  return Buffer.concat(await Array.fromAsync(value.createReadStream())).toString('hex')
+}
+
+/** Somebody has replaced the value while it was read: the new one is as good. */
+function replaced(error: unknown): undefined {
+  if (!isHoldfastError(error, 'CONFLICT')) throw error
 }
 
 function malformed(what: string): HoldfastError {
@@ -62,11 +81,18 @@ const FAILURES: Readonly<Record<string, string>> = {
 export function storageFailure(opt: JsonValue | undefined, error: unknown): string {
   if (isHoldfastError(error, 'PERMISSION_DENIED'))
     return 'permission denied, you need to enable storage access in plugin manifest'
-  const [code, detail] = isHoldfastError(error) ? [error.code, SAFE.has(error.code) ? error.message : REASONS[error.code]] : []
+  const [code, detail] = isHoldfastError(error)
+    ? [error.code, SAFE.has(error.code) ? withoutScope(error.message) : REASONS[error.code]]
+    : []
   if (code === 'NOT_FOUND') return 'load data failed, please check if the key is correct or you have not set it'
   const what =
     typeof opt === 'string' && Object.hasOwn(FAILURES, opt) ? FAILURES[opt] : 'unmarshal backwards invoke request failed'
   return `${what}: ${code ?? 'UNAVAILABLE'}: ${detail ?? 'the storage failed'}`
+}
+
+/** Whose storage it is the plugin need not be told: tenants have their names from the host. */
+function withoutScope(message: string): string {
+  return message.replace(/ \(plugin [\w-]+\/[\w-]+, workspace "(?:[^"\\]|\\.)*"\)$/, '')
 }
 
 /** Codes whose messages are about the plugin's own arguments. */

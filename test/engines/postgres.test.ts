@@ -198,7 +198,11 @@ describe('errors', () => {
 })
 
 /** A pool whose connections answer by a script of their own. */
-function poolOf(answer: (text: string, name?: string) => Promise<object>): { pool: PostgresPool; log: string[]; connections: () => number } {
+function poolOf(answer: (text: string, name?: string) => Promise<object>): {
+  pool: PostgresPool
+  log: string[]
+  connections: () => number
+} {
   const log: string[] = []
   let opened = 0
   const idle: PooledConnection[] = []

@@ -4,10 +4,11 @@ import { describe, afterAll, beforeAll } from 'vitest'
 import type { Harness } from '../../src/conformance/case.ts'
 import type { StateStore } from '../../src/state/store.ts'
 import { builtIn, serverHarness } from '../conformance/harness.ts'
+import type { On } from '../conformance/recorded.ts'
 import { GcsProxy } from '../fakes/gcs-proxy.ts'
 import { FakeGcs, type FakeGcsOptions } from '../fakes/gcs.ts'
 import { Proxy } from '../faults/proxy.ts'
-import { withService } from '../services.ts'
+import { withService, type Service } from '../services.ts'
 
 /** A server of Cloud Storage, and the HTTP proxy by way of which tests talk to it. */
 export interface Server {
@@ -20,15 +21,18 @@ export interface Server {
   readonly raw: string
 }
 
+const FAKE: On = { engine: 'Cloud Storage JSON and XML API', version: 'v1', category: 'wire-level fake' }
+
 /** The same block of tests over the wire-level fake, and over fake-gcs-server with what it gets wrong put right. */
-export function onEachServer(title: string, body: (server: Server) => void): void {
-  onFake(`${title}, on the wire-level fake`, {}, body)
+export function onEachServer(title: string, body: (server: Server, on: Service | On) => void): void {
+  onFake(`${title}, on the wire-level fake`, {}, (server) => body(server, FAKE))
   withService('gcs', `${title}, on fake-gcs-server`, (service) => {
     body(
       during(async () => {
         const http = await GcsProxy.open(service.url, { corrects: true })
         return { http, direct: http.url, raw: service.url, ended: [http] }
       }),
+      service,
     )
   })
 }
