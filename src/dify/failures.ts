@@ -1,6 +1,9 @@
 /** How invocations of plugins fail. */
 import { HoldfastError, type JsonObject } from '../index.ts'
 
+const MAX_NAME = 256
+const MAX_TEXT = 64 * 1_024
+
 /** What a plugin raised. */
 export class DifyPluginError extends Error {
   readonly pluginId: string
@@ -9,12 +12,12 @@ export class DifyPluginError extends Error {
   readonly traceback: string | undefined
 
   constructor(pluginId: string, { error_type: errorType, message, args }: JsonObject) {
-    super(typeof message === 'string' ? message : 'the plugin failed')
+    super(typeof message === 'string' ? message.slice(0, MAX_TEXT) : 'the plugin failed')
     this.name = 'DifyPluginError'
     this.pluginId = pluginId
-    this.errorType = typeof errorType === 'string' ? errorType : 'Exception'
+    this.errorType = typeof errorType === 'string' ? errorType.slice(0, MAX_NAME) : 'Exception'
     const traceback = typeof args === 'object' && args !== null && !Array.isArray(args) ? args['traceback'] : undefined
-    this.traceback = typeof traceback === 'string' ? traceback : undefined
+    this.traceback = typeof traceback === 'string' ? traceback.slice(0, MAX_TEXT) : undefined
   }
 }
 

@@ -1,15 +1,15 @@
 /** A plugin as a child process that talks over its standard streams: how Dify runs installed plugins. */
-import { spawn, type ChildProcessByStdio } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import type { Readable, Writable } from 'node:stream'
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '../index.ts'
+import { endChild, startChild, type Child } from './child.ts'
 import { lost } from './failures.ts'
 import { linesOf, type Line } from './lines.ts'
-import { loadManifest, loadTools, readManifest, type Manifest } from './manifest.ts'
-import { DifyPlugin, type Link, type PluginRules } from './plugin.ts'
+import { StreamLink } from './link.ts'
+import { loadManifest, loadTools, readManifest } from './manifest.ts'
+import { DifyPlugin } from './plugin.ts'
 import { objectFrom, readMessage } from './protocol.ts'
+import { log, MAX_LINE_BYTES, type PluginRules } from './rules.ts'
 
 export interface RunOptions {
   /** The interpreter. Default: `.venv/bin/python` in the plugin's folder, else `python3`. */
@@ -27,21 +27,19 @@ export interface RunOptions {
 
 const START_TIMEOUT_MS = 120_000
 const HEARTBEAT_TIMEOUT_MS = 120_000
-export const MAX_LINE_BYTES = 128 * 2 ** 20
-/** What the child of a host may know of the host's environment: nothing that could be a secret. */
-const PASSED_ON = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TMPDIR', 'TEMP', 'SystemRoot', 'SSL_CERT_FILE']
-const GRACE_MS = 3_000
-
-type Child = ChildProcessByStdio<Writable, Readable, Readable>
+/** What a plugin has said before it ended may still be in the pipe. */
+const LAST_WORDS_MS = 500
+const MAX_PRINTED = 2_000
 
 /** Starts the plugin of a folder. One that ends or stays silent before it is ready: `UNAVAILABLE`, with the end of what it printed. */
 export async function runPlugin(folder: string, rules: PluginRules, options: RunOptions = {}): Promise<DifyPlugin> {
   const manifest = await loadManifest(folder)
   const tools = await loadTools(folder)
-  const child = start(folder, manifest, options)
-  const plugin = new DifyPlugin(manifest, tools, new StdioLink(child), rules, options.workspaceId)
+  const child = startChild(folder, manifest, options)
+  const link = new StreamLink(child.stdin, () => endChild(child))
+  const plugin = new DifyPlugin({ manifest, tools, link, workspaceId: options.workspaceId }, rules)
   // Before anything is waited for: a child that cannot be started says so at once.
-  const conversation = new Conversation(plugin, child, options)
+  const conversation = new Conversation(plugin, child, rules, options)
   try {
     await conversation.ready()
     return plugin
@@ -51,68 +49,31 @@ export async function runPlugin(folder: string, rules: PluginRules, options: Run
   }
 }
 
-function start(folder: string, manifest: Manifest, { env, ...options }: RunOptions): Child {
-  const [command, ...args] = commandOf(folder, manifest, options)
-  const kept = PASSED_ON.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]] as const]))
-  return spawn(command, args, {
-    cwd: folder,
-    env: { ...Object.fromEntries(kept), PYTHONUNBUFFERED: '1', ...env, INSTALL_METHOD: 'local' },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  })
-}
-
-function commandOf(folder: string, { language, entrypoint }: Manifest, { python }: RunOptions): [string, ...string[]] {
-  if (language === 'node') return [process.execPath, entrypoint]
-  const own = join(folder, '.venv', 'bin', 'python')
-  return [python ?? (existsSync(own) ? own : 'python3'), '-m', entrypoint]
-}
-
-class StdioLink implements Link {
-  readonly #child: Child
-
-  constructor(child: Child) {
-    this.#child = child
-    // A pipe to a process that has ended fails; that it ended is told otherwise.
-    child.stdin.on('error', () => undefined)
-  }
-
-  open(_: string, line: string): void {
-    this.#child.stdin.write(line)
-  }
-
-  answer(lines: string): void {
-    this.#child.stdin.write(lines)
-  }
-
-  /** Closing its input would leave the plugin spinning: it is ended. */
-  async close(): Promise<void> {
-    const child = this.#child
-    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
-    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
-    child.kill('SIGTERM')
-    const late = await Promise.race([ended.then(() => false), sleep(GRACE_MS, true, { ref: false })])
-    if (late) child.kill('SIGKILL')
-    await ended
-  }
-}
-
 /** What goes on from the first line of a plugin to its last. */
 class Conversation {
   readonly #plugin: DifyPlugin
-  readonly #child: Child
+  readonly #rules: PluginRules
   readonly #options: RunOptions
   readonly #ready = Promise.withResolvers<void>()
+  readonly #silence: NodeJS.Timeout
   #printed = ''
-  #silence: NodeJS.Timeout | undefined
+  #isKnown = false
+  #isReady = false
 
-  constructor(plugin: DifyPlugin, child: Child, options: RunOptions) {
+  constructor(plugin: DifyPlugin, child: Child, rules: PluginRules, options: RunOptions) {
     this.#plugin = plugin
-    this.#child = child
+    this.#rules = rules
     this.#options = options
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#printed = (this.#printed + text).slice(-2_000)))
+    const { heartbeatTimeoutMs = HEARTBEAT_TIMEOUT_MS } = options
+    this.#silence = setTimeout(() => this.#lose(`it was silent for ${heartbeatTimeoutMs} ms`), heartbeatTimeoutMs).unref()
+    child.stderr
+      .setEncoding('utf8')
+      .on('data', (text: string) => this.#hear(text))
+      .on('error', () => undefined)
     child.once('error', (cause) => this.#lose(`it cannot be started (${(cause as NodeJS.ErrnoException).code})`))
-    child.once('exit', (code, signal) => this.#lose(`it ended with ${signal ?? code}`))
-    void this.#read()
+    child.once('exit', (code, signal) => void this.#afterLastWords(child, `it ended with ${signal ?? code}`))
+    void plugin.ended.then(() => clearTimeout(this.#silence))
+    void this.#read(child)
   }
 
   async ready(): Promise<void> {
@@ -125,50 +86,64 @@ class Conversation {
     }
   }
 
-  async #read(): Promise<void> {
-    const lines = linesOf(this.#child.stdout, this.#options.maxLineBytes ?? MAX_LINE_BYTES)
+  async #read(child: Child): Promise<void> {
+    const { maxLineBytes = MAX_LINE_BYTES } = this.#options
     try {
-      const first = await lines.next()
-      if (first.done !== true) this.#introduce(first.value)
-      for await (const line of lines) this.#take(line)
+      for await (const line of linesOf(child.stdout, () => maxLineBytes)) {
+        this.#silence.refresh()
+        await this.#take(line)
+      }
+      await this.#afterLastWords(child, 'it closed its output')
     } catch (error) {
-      this.#lose(error instanceof Error ? error.message : 'its output cannot be read')
+      this.#lose(error instanceof HoldfastError ? error.message : 'its output cannot be read')
     }
   }
 
-  /** The first line is the manifest, as the plugin reads it: it must be the plugin that the folder says it is. */
-  #introduce({ text }: Line): void {
-    const { pluginId } = readManifest(objectFrom(text))
-    if (pluginId === this.#plugin.pluginId) return
-    throw new HoldfastError('INVALID_ARGUMENT', `it says that it is ${pluginId}`)
+  /** What it prints while it starts shows why it does not; later it is the plugin's own business, and may hold what is none of ours. */
+  #hear(text: string): void {
+    if (!this.#isReady) this.#printed = (this.#printed + text).slice(-MAX_PRINTED)
+    log(this.#rules, this.#plugin.pluginId, text.trimEnd())
   }
 
-  #take(line: Line): void {
-    this.#alive()
+  async #take(line: Line): Promise<void> {
+    if (!this.#isKnown && this.#introduce(line)) return
     // The first heartbeat says that it listens.
-    if (readyAt(line)) this.#ready.resolve()
-    else this.#plugin.receive(line)
+    if (!this.#isReady && isHeartbeat(line)) this.#start()
+    else await this.#plugin.receive(line)
   }
 
-  #alive(): void {
-    clearTimeout(this.#silence)
-    const { heartbeatTimeoutMs = HEARTBEAT_TIMEOUT_MS } = this.#options
-    this.#silence = setTimeout(() => {
-      this.#lose(`it was silent for ${heartbeatTimeoutMs} ms`)
-      void this.#plugin.close()
-    }, heartbeatTimeoutMs)
-    this.#silence.unref()
+  /** The manifest, as the plugin reads it, comes first: it must be the plugin that the folder says it is. */
+  #introduce({ text, cut }: Line): boolean {
+    const manifest = cut ? undefined : objectFrom(text)
+    if (manifest === undefined || 'event' in manifest) return false
+    const { pluginId } = readManifest(manifest)
+    if (pluginId !== this.#plugin.pluginId) throw new HoldfastError('INVALID_ARGUMENT', `it says that it is ${pluginId}`)
+    this.#isKnown = true
+    return true
+  }
+
+  #start(): void {
+    if (!this.#isKnown) throw new HoldfastError('INVALID_ARGUMENT', 'it did not say which plugin it is')
+    this.#isReady = true
+    this.#printed = ''
+    this.#ready.resolve()
+  }
+
+  async #afterLastWords(child: Child, why: string): Promise<void> {
+    if (!child.stdout.closed || child.exitCode === null) {
+      await Promise.race([once(child, 'close'), sleep(LAST_WORDS_MS, undefined, { ref: false })])
+    }
+    this.#lose(child.exitCode === null && child.signalCode === null ? why : `it ended with ${child.signalCode ?? child.exitCode}`)
   }
 
   #lose(why: string): void {
-    clearTimeout(this.#silence)
     const said = this.#printed.trim()
-    const reason = lost(this.#plugin.pluginId, said === '' ? why : `${why}; it printed: ${said}`)
-    this.#plugin.fail(reason)
-    this.#ready.reject(reason)
+    const reason = said === '' ? why : `${why}; it printed: ${said}`
+    this.#ready.reject(lost(this.#plugin.pluginId, reason))
+    void this.#plugin.fail(reason)
   }
 }
 
-function readyAt({ text, cut }: Line): boolean {
+function isHeartbeat({ text, cut }: Line): boolean {
   return !cut && text.length < 256 && readMessage(text)?.event === 'heartbeat'
 }
