@@ -32,6 +32,8 @@ export function startChild(folder: string, manifest: Manifest, { env, python }: 
   })
   if (running.size === 0) process.on('exit', endAll)
   running.add(child)
+  // What it has started itself may live on and hold its pipes; only now is its number certainly not another's.
+  child.once('exit', () => signal(child, 'SIGKILL'))
   child.once('close', () => forget(child)).once('error', () => forget(child))
   return child
 }
@@ -56,15 +58,11 @@ function endAll(): void {
 
 /** Asks it to end, then ends it; resolves when it is gone. */
 export async function endChild(child: Child): Promise<void> {
-  if (child.pid === undefined) return
-  if (child.exitCode === null && child.signalCode === null) {
-    const ended = new Promise<false>((resolve) => child.once('exit', () => resolve(false)))
-    signal(child, 'SIGTERM')
-    if (await Promise.race([ended, sleep(GRACE_MS, true, { ref: false })])) signal(child, 'SIGKILL')
-    await ended
-  }
-  // What it has started itself may live on, and hold its pipes.
-  signal(child, 'SIGKILL')
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  const ended = new Promise<false>((resolve) => child.once('exit', () => resolve(false)))
+  signal(child, 'SIGTERM')
+  if (await Promise.race([ended, sleep(GRACE_MS, true, { ref: false })])) signal(child, 'SIGKILL')
+  await ended
 }
 
 function signal(child: Child, name: NodeJS.Signals): void {

@@ -157,6 +157,14 @@ export class DifyPlugin implements AsyncDisposable {
   }
 
   /**
+   * The host does not read what the plugin says, until some of its calls are answered.
+   * @internal
+   */
+  get isHeldUp(): boolean {
+    return this.#calls.isFull
+  }
+
+  /**
    * Answers a call that came by itself.
    * @internal
    */

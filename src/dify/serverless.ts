@@ -5,14 +5,15 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { HoldfastError } from '../index.ts'
-import { lost } from './failures.ts'
-import { linesOf } from './lines.ts'
-import { readManifest, readTools, type Manifest } from './manifest.ts'
-import { DifyPlugin, type Link, type PluginRules } from './plugin.ts'
-import { errorLines, readMessage } from './protocol.ts'
-import { MAX_LINE_BYTES } from './stdio.ts'
+import { addressOf, listen } from './address.ts'
+import { HttpLink } from './http-link.ts'
+import { linesOf, type Line } from './lines.ts'
+import { readManifest, readTools } from './manifest.ts'
+import { DifyPlugin } from './plugin.ts'
+import { errorLines, readMessage, traceOf, type BackwardsCall } from './protocol.ts'
+import { digest } from './registration.ts'
+import { MAX_CALLS, MAX_LINE_BYTES, type PluginRules } from './rules.ts'
 
 export interface TransactionOptions {
   /** Default 127.0.0.1. */
@@ -23,6 +24,8 @@ export interface TransactionOptions {
   readonly publicUrl?: string | undefined
   /** Bytes of one call. Default 128 MiB. */
   readonly maxBodyBytes?: number | undefined
+  /** Bytes of all calls that are being received. Default 512 MiB. */
+  readonly maxReceivedBytes?: number | undefined
   /** Calls of all plugins at a time. Default 1,000. */
   readonly maxCalls?: number | undefined
 }
@@ -37,47 +40,61 @@ export interface ServerlessOptions {
   readonly workspaceId?: string | undefined
 }
 
+/** An address for one plugin. */
+export interface Reservation {
+  /** For the plugin's `DIFY_PLUGIN_DAEMON_URL`. Whoever knows it can answer for the plugin: keep it secret. */
+  readonly daemonUrl: string
+  /** Once the plugin runs; a second time is `CONFLICT` until the first plugin is closed. */
+  connect(options: ServerlessOptions): DifyPlugin
+}
+
 const PATH = '/backwards-invocation/transaction'
 const SESSION_HEADER = 'dify-plugin-session-id'
 /** Keeps proxies from taking a slow answer for a dead connection. */
 const KEEP_ALIVE_MS = 25_000
-const MAX_CALLS = 1_000
+const MAX_RECEIVED_BYTES = 512 * 2 ** 20
+const MIN_SECRET = 32
 
 /** The transaction endpoint of a host, and the plugins that may use it. */
 export class DifyTransactions implements AsyncDisposable {
   readonly #server: Server
   readonly #rules: PluginRules
+  readonly #options: TransactionOptions
   readonly #base: string
-  readonly #maxBodyBytes: number
-  readonly #maxCalls: number
+  /** By the digest of the secret, so that how long it takes to find one tells nothing of it. */
   readonly #plugins = new Map<string, DifyPlugin>()
   #calls = 0
+  #receivedBytes = 0
 
   private constructor(server: Server, rules: PluginRules, options: TransactionOptions) {
     this.#server = server
     this.#rules = rules
-    const { address, port } = server.address() as AddressInfo
-    this.#base = (options.publicUrl ?? `http://${address}:${port}`).replace(/\/+$/, '')
-    this.#maxBodyBytes = options.maxBodyBytes ?? MAX_LINE_BYTES
-    this.#maxCalls = options.maxCalls ?? MAX_CALLS
+    this.#options = options
+    this.#base = (options.publicUrl ?? `http://${addressOf(server)}`).replace(/\/+$/, '')
+    server.maxConnections = 2 * (options.maxCalls ?? MAX_CALLS)
     server.on('request', (request, response) => void this.#handle(request, response))
   }
 
+  /** @internal */
   static async open(rules: PluginRules, options: TransactionOptions = {}): Promise<DifyTransactions> {
     const server = createServer({ headersTimeout: 15_000, requestTimeout: 300_000 })
-    server.listen(options.port ?? 0, options.host ?? '127.0.0.1')
-    await once(server, 'listening')
+    await listen(server, options)
     return new DifyTransactions(server, rules, options)
   }
 
-  /** An address for a plugin that is about to be started: its `DIFY_PLUGIN_DAEMON_URL`. Keep it secret. */
-  reserve(): { readonly daemonUrl: string; connect(options: ServerlessOptions): DifyPlugin } {
-    const secret = randomBytes(32).toString('base64url')
+  /**
+   * An address for a plugin that is about to be started. By default its secret is a new one; give one of at least 32 characters, of letters,
+   * digits, `-` and `_`, where the plugin must find the host again after the host has been restarted.
+   */
+  reserve(secret: string = randomBytes(32).toString('base64url')): Reservation {
+    if (secret.length < MIN_SECRET || !/^[\w-]+$/.test(secret))
+      throw new HoldfastError('INVALID_OPTIONS', `the secret must be ${MIN_SECRET} or more letters, digits, "-" and "_"`)
     const connect = (options: ServerlessOptions): DifyPlugin => this.#connect(secret, options)
     return { daemonUrl: `${this.#base}/${secret}`, connect }
   }
 
   async close(): Promise<void> {
+    if (!this.#server.listening) return
     const closed = once(this.#server, 'close')
     this.#server.close()
     await Promise.all([...this.#plugins.values()].map((plugin) => plugin.close()))
@@ -90,28 +107,32 @@ export class DifyTransactions implements AsyncDisposable {
   }
 
   #connect(secret: string, { url, manifest, tools, workspaceId }: ServerlessOptions): DifyPlugin {
-    const read: Manifest = readManifest(manifest)
-    const link = new HttpLink(url.replace(/\/+$/, ''), () => this.#plugins.delete(secret))
-    const plugin = new DifyPlugin(read, readTools(tools), link, this.#rules, workspaceId)
+    const id = hash(secret)
+    if (this.#plugins.has(id)) throw new HoldfastError('CONFLICT', 'this address has its plugin: reserve another one')
+    const link = new HttpLink(url, SESSION_HEADER, () => this.#plugins.delete(id))
+    const plugin = new DifyPlugin({ manifest: readManifest(manifest), tools: readTools(tools), link, workspaceId }, this.#rules)
     link.plugin = plugin
-    this.#plugins.set(secret, plugin)
+    this.#plugins.set(id, plugin)
     return plugin
   }
 
+  /** The plugin's SDK looks at no status, and takes no answer for success: whatever happens is said by an event. */
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const sessionId = String(request.headers[SESSION_HEADER] ?? '').slice(0, 128)
+    const refuse = (status: number, why: string): void => {
+      response.writeHead(status, { 'content-type': 'application/x-ndjson', connection: 'close' })
+      response.end(errorLines(sessionId, 'unknown', why))
+    }
     const [, secret = '', ...rest] = (request.url ?? '').split('/')
-    const plugin = this.#plugins.get(secret)
-    if (request.method !== 'POST' || plugin === undefined || `/${rest.join('/')}` !== PATH) {
-      response.writeHead(404).end()
-      return
-    }
-    if (this.#calls >= this.#maxCalls) {
-      response.writeHead(429, { 'retry-after': '1' }).end()
-      return
-    }
+    if (request.method !== 'POST' || `/${rest.join('/')}` !== PATH) return refuse(404, 'NOT_FOUND: there is nothing here')
+    const plugin = this.#plugins.get(hash(secret))
+    // The same for an address that never was, and one whose plugin is gone.
+    if (plugin === undefined) return refuse(401, 'UNAUTHORIZED: this host knows no plugin at this address')
+    const { maxCalls = MAX_CALLS } = this.#options
+    if (this.#calls >= maxCalls) return refuse(429, 'RATE_LIMITED: too many calls wait for an answer')
     this.#calls++
     try {
-      await this.#transact(plugin, request, response)
+      await this.#transact(plugin, sessionId, request, response)
     } catch {
       response.destroy()
     } finally {
@@ -119,67 +140,28 @@ export class DifyTransactions implements AsyncDisposable {
     }
   }
 
-  /** The plugin's SDK looks at no status: whatever happens is said by an event. */
-  async #transact(plugin: DifyPlugin, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const sessionId = String(request.headers[SESSION_HEADER] ?? '')
-    const lines = linesOf(request, this.#maxBodyBytes)
-    const { value: line, done } = await lines.next()
-    const message = done === true || line.cut ? undefined : readMessage(line.text)
-    const call = message?.event === 'session' && message.message.type === 'invoke' ? message.message.call : undefined
+  async #transact(plugin: DifyPlugin, sessionId: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const line = await this.#receive(request)
     response.writeHead(200, { 'content-type': 'application/x-ndjson' })
     const keepAlive = setInterval(() => response.write('\n\n'), KEEP_ALIVE_MS)
+    const link = plugin.link as HttpLink
     try {
-      if (call === undefined)
-        response.end(errorLines(sessionId, 'unknown', 'unmarshal backwards invoke request failed: INVALID_ARGUMENT'))
-      else if (call.sessionId !== sessionId) response.end(errorLines(sessionId, call.requestId, 'there is no such session'))
-      else response.end(await plugin.answer(call))
+      const call = callIn(line)
+      if (typeof call === 'string') response.end(errorLines(sessionId, requestOf(line), `${UNREADABLE}: ${call}`))
+      else if (call.sessionId !== sessionId) response.end(errorLines(sessionId, call.requestId, NO_SESSION))
+      else await plugin.answer(call, line!.bytes, (lines) => link.send(response, lines))
+      response.end()
+      await finished(response)
     } finally {
       clearInterval(keepAlive)
     }
   }
-}
 
-class HttpLink implements Link {
-  plugin: DifyPlugin | undefined
-  readonly #url: string
-  readonly #onClose: () => void
-  readonly #closing = new AbortController()
-
-  constructor(url: string, onClose: () => void) {
-    this.#url = url
-    this.#onClose = onClose
-  }
-
-  open(sessionId: string, line: string, action: string): void {
-    void this.#post(sessionId, line, action)
-  }
-
-  answer(): void {
-    // Calls come, and are answered, at the transaction endpoint.
-  }
-
-  async close(): Promise<void> {
-    this.#onClose()
-    this.#closing.abort()
-  }
-
-  async #post(sessionId: string, line: string, action: string): Promise<void> {
-    const plugin = this.plugin!
-    try {
-      const response = await fetch(`${this.#url}/invoke?action=${encodeURIComponent(action)}`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', [SESSION_HEADER]: sessionId },
-        body: line,
-        signal: this.#closing.signal,
-        redirect: 'error',
-      })
-      if (!response.ok || response.body === null)
-        throw new HoldfastError('UNAVAILABLE', `it answered with status ${response.status}`)
-      for await (const each of linesOf(response.body, MAX_LINE_BYTES)) plugin.receive(each)
-      plugin.endSession(sessionId, undefined)
-    } catch (error) {
-      const why = error instanceof HoldfastError ? error.message : 'it does not answer'
-      plugin.endSession(sessionId, lost(plugin.pluginId, why))
-    }
+  /** The first line of the body; the whole body is read, as no answer would be heard before. */
+  async #receive(request: IncomingMessage): Promise<Line | undefined> {
+    const { maxBodyBytes = MAX_LINE_BYTES } = this.#options
+    let first: Line | undefined
+    for await (const line of linesOf(this.#metered(request), () => maxBodyBytes)) first ??= line
+    return first
   }
 }

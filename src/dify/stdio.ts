@@ -1,5 +1,4 @@
 /** A plugin as a child process that talks over its standard streams: how Dify runs installed plugins. */
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '../index.ts'
 import { endChild, startChild, type Child } from './child.ts'
@@ -10,6 +9,7 @@ import { loadManifest, loadTools, readManifest } from './manifest.ts'
 import { DifyPlugin } from './plugin.ts'
 import { objectFrom, readMessage } from './protocol.ts'
 import { log, MAX_LINE_BYTES, type PluginRules } from './rules.ts'
+import { Silence } from './silence.ts'
 
 export interface RunOptions {
   /** The interpreter. Default: `.venv/bin/python` in the plugin's folder, else `python3`. */
@@ -27,8 +27,7 @@ export interface RunOptions {
 
 const START_TIMEOUT_MS = 120_000
 const HEARTBEAT_TIMEOUT_MS = 120_000
-/** What a plugin has said before it ended may still be in the pipe. */
-const LAST_WORDS_MS = 500
+const SOON_MS = 500
 const MAX_PRINTED = 2_000
 
 /** Starts the plugin of a folder. One that ends or stays silent before it is ready: `UNAVAILABLE`, with the end of what it printed. */
@@ -55,8 +54,10 @@ class Conversation {
   readonly #rules: PluginRules
   readonly #options: RunOptions
   readonly #ready = Promise.withResolvers<void>()
-  readonly #silence: NodeJS.Timeout
+  readonly #silence: Silence
+  readonly #exited = Promise.withResolvers<void>()
   #printed = ''
+  #exit: string | undefined
   #isKnown = false
   #isReady = false
 
@@ -65,15 +66,19 @@ class Conversation {
     this.#rules = rules
     this.#options = options
     const { heartbeatTimeoutMs = HEARTBEAT_TIMEOUT_MS } = options
-    this.#silence = setTimeout(() => this.#lose(`it was silent for ${heartbeatTimeoutMs} ms`), heartbeatTimeoutMs).unref()
+    this.#silence = new Silence(
+      heartbeatTimeoutMs,
+      () => plugin.isHeldUp,
+      (why) => this.#lose(why),
+    )
+    void plugin.ended.then(() => this.#silence.stop())
+    child.once('error', (cause) => this.#lose(`it cannot be started (${(cause as NodeJS.ErrnoException).code})`))
+    const reading = this.#read(child)
+    child.once('exit', (code, signal) => void this.#onExit(`it ended with ${signal ?? code}`, reading))
     child.stderr
       .setEncoding('utf8')
       .on('data', (text: string) => this.#hear(text))
       .on('error', () => undefined)
-    child.once('error', (cause) => this.#lose(`it cannot be started (${(cause as NodeJS.ErrnoException).code})`))
-    child.once('exit', (code, signal) => void this.#afterLastWords(child, `it ended with ${signal ?? code}`))
-    void plugin.ended.then(() => clearTimeout(this.#silence))
-    void this.#read(child)
   }
 
   async ready(): Promise<void> {
@@ -90,13 +95,22 @@ class Conversation {
     const { maxLineBytes = MAX_LINE_BYTES } = this.#options
     try {
       for await (const line of linesOf(child.stdout, () => maxLineBytes)) {
-        this.#silence.refresh()
+        this.#silence.heard()
         await this.#take(line)
       }
-      await this.#afterLastWords(child, 'it closed its output')
+      await soon(this.#exited.promise)
+      this.#lose(this.#exit ?? 'it closed its output')
     } catch (error) {
       this.#lose(error instanceof HoldfastError ? error.message : 'its output cannot be read')
     }
+  }
+
+  /** What it has said before may still be in the pipe. */
+  async #onExit(why: string, reading: Promise<void>): Promise<void> {
+    this.#exit = why
+    this.#exited.resolve()
+    await soon(reading)
+    this.#lose(why)
   }
 
   /** What it prints while it starts shows why it does not; later it is the plugin's own business, and may hold what is none of ours. */
@@ -129,13 +143,6 @@ class Conversation {
     this.#ready.resolve()
   }
 
-  async #afterLastWords(child: Child, why: string): Promise<void> {
-    if (!child.stdout.closed || child.exitCode === null) {
-      await Promise.race([once(child, 'close'), sleep(LAST_WORDS_MS, undefined, { ref: false })])
-    }
-    this.#lose(child.exitCode === null && child.signalCode === null ? why : `it ended with ${child.signalCode ?? child.exitCode}`)
-  }
-
   #lose(why: string): void {
     const said = this.#printed.trim()
     const reason = said === '' ? why : `${why}; it printed: ${said}`
@@ -146,4 +153,8 @@ class Conversation {
 
 function isHeartbeat({ text, cut }: Line): boolean {
   return !cut && text.length < 256 && readMessage(text)?.event === 'heartbeat'
+}
+
+async function soon(what: Promise<unknown>): Promise<void> {
+  await Promise.race([what, sleep(SOON_MS, undefined, { ref: false })])
 }

@@ -9,9 +9,9 @@ import type { StateAdd, StateCheck, StateCommit, StateCommitResult, StateSet } f
 import type { BackendCall } from '../store/contract.ts'
 import { removeGeneration } from './chunks.ts'
 import { nameOf, type Draft } from './codec.ts'
-import { isCertainlyNotApplied, leftToReconcile, nothingApplied } from './contention.ts'
-import { expiryKey, MARK, META, USED, valueKey, writingKey } from './layout.ts'
-import type { RecordHead, StoredRecord } from './record.ts'
+import { backOff, isCertainlyNotApplied, leftToReconcile, MAX_ATTEMPTS, nothingApplied } from './contention.ts'
+import { CHUNK_PREFIX, expiryKey, MARK, META, USED, valueKey, writingKey } from './layout.ts'
+import { chunkCount, type Chunked, type RecordHead, type StoredRecord } from './record.ts'
 import type { Meta, Scope } from './scope.ts'
 
 export interface Change {
@@ -29,14 +29,35 @@ export type Verdict = 'applied' | 'contended' | 'full'
 
 /** One attempt. `limit` is the quota in bytes. What the old value leaves behind is removed. */
 export async function commitChange(scope: Scope, change: Change, limit: number, call: BackendCall): Promise<Verdict> {
-  const { old, draft } = change
+  const { key, old, draft } = change
   const commit = scope.atomicity === 'single' ? commitApart : commitTogether
   const verdict = await commit(scope, change, limit, call)
+  if (verdict === 'applied' && draft?.chunks !== undefined && scope.atomicity !== 'all')
+    await ensureWhole(scope, key, draft.chunks, draft.size, call)
   const left = old?.chunks?.generation
   if (verdict === 'applied' && left !== undefined && left !== draft?.chunks?.generation) {
     await leftToReconcile(() => removeGeneration(scope, left, old!.size, old!.chunks!))
   }
   return verdict
+}
+
+/**
+ * Where a commit is too small to be checked against `clear`, that may have taken the chunks while the value was written that refers to
+ * them. One that begins from here on finds the value too.
+ */
+async function ensureWhole(scope: Scope, key: string, chunks: Chunked, size: number, call: BackendCall): Promise<void> {
+  for (let attempt = 0; (await scope.meta(call))?.clearing === true && attempt < MAX_ATTEMPTS; attempt++)
+    await backOff(attempt, call)
+  const count = chunkCount(size, chunks)
+  const { generation } = chunks
+  const found = await scope.space.scan({ prefix: `${CHUNK_PREFIX}${generation}:`, limit: count }, call)
+  if (found.length === count) return
+  const record = await scope.find(key, call)
+  if (record?.chunks?.generation === generation) {
+    const place = valueKey(key)
+    await scope.space.commit({ checks: [{ key: place, version: record.version }], delete: [place] }, call)
+  }
+  throw takenForAbandoned(scope, key)
 }
 
 /** How many bytes more there will be. */

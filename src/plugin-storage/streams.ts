@@ -23,6 +23,8 @@ export interface ByteRange {
 export interface OpenValue {
   /** In bytes. */
   readonly size: number
+  /** The whole value where it is at hand: it is in one piece. */
+  readonly bytes: Uint8Array | undefined
   /** Its bytes, or part of them. The stream fails with `CONFLICT` when the value is replaced before its end. */
   createReadStream(range?: ByteRange): Readable
 }
@@ -41,7 +43,8 @@ export async function openValue(scope: Scope, key: string, run: Run): Promise<Op
   const found = await run('read', (call) => begin(scope, key, call))
   if (found === undefined) return undefined
   const createReadStream = (range: ByteRange = {}): Readable => toReadable(scope, () => pieces(scope, key, found, range, run))
-  return { size: found.record.size, createReadStream }
+  const { size, chunks } = found.record
+  return { size, bytes: chunks === undefined ? found.bytes : undefined, createReadStream }
 }
 
 function toReadable(scope: Scope, generate: () => AsyncGenerator<Uint8Array, void>): Readable {

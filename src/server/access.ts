@@ -14,26 +14,27 @@ export interface Access {
 
 /** What a request needs. */
 export interface Need {
-  /** `*`: something that spans workspaces; undefined: nothing of any. */
-  readonly workspace: string | undefined
+  /** `EVERYTHING`: something that spans workspaces; undefined: nothing of any. */
+  readonly workspace: string | typeof EVERYTHING | undefined
   /** Only storage of this plugin; left out: the workspace's stores. */
   readonly plugin?: string | undefined
   readonly write: boolean
 }
 
-export const EVERYTHING = '*'
+/** All workspaces, in a need. No text, so that no workspace can be called so. */
+export const EVERYTHING = Symbol('everything')
 
 /** Who is there while no token is configured: somebody on this machine. */
-export const LOCAL: Access = { tokenId: 'local', workspaces: EVERYTHING, plugins: EVERYTHING, write: true }
+export const LOCAL: Access = { tokenId: 'local', workspaces: '*', plugins: '*', write: true }
 
 /** Why the access does not do for the need; undefined where it does. It names nothing that the caller did not name. */
 export function refusal(access: Access, need: Need): string | undefined {
   if (need.write && !access.write) return 'this token may only read'
   if (need.workspace === undefined) return undefined
-  if (access.workspaces !== EVERYTHING && (need.workspace === EVERYTHING || !access.workspaces.includes(need.workspace))) {
+  if (access.workspaces !== '*' && (need.workspace === EVERYTHING || !access.workspaces.includes(need.workspace))) {
     return 'this token does not reach that workspace'
   }
-  if (access.plugins === EVERYTHING || (need.plugin !== undefined && access.plugins.includes(need.plugin))) return undefined
+  if (access.plugins === '*' || (need.plugin !== undefined && access.plugins.includes(need.plugin))) return undefined
   return need.plugin === undefined ? 'this token is for the storage of plugins only' : 'this token does not reach that plugin'
 }
 

@@ -6,11 +6,15 @@ export interface Limits {
   readonly maxBodyBytes: number
   /** Bytes of a value that is sent as it is. Default 1 GiB. */
   readonly maxValueBytes: number
-  /** Requests of one token that may run at a time. Default 256. */
+  /** Requests of one token that may run at a time, answers under way included. Default 256. */
   readonly maxConcurrent: number
+  /** Connections at a time; further ones are closed at once. Default 10,000. */
+  readonly maxConnections: number
   /** Milliseconds in which the headers of a request must have come. Default 15,000. */
   readonly headerTimeoutMs: number
-  /** Milliseconds a request may take unless it says otherwise, and the most it may say. Default 60,000. */
+  /** Milliseconds for which a body may pause on its way. Default 30,000. */
+  readonly bodyPauseMs: number
+  /** Milliseconds a request may take unless it says otherwise, and the most it may say. Values that are streamed take as long as they keep moving. Default 60,000. */
   readonly requestTimeoutMs: number
 }
 
@@ -18,7 +22,9 @@ export const DEFAULT_LIMITS: Limits = {
   maxBodyBytes: 16 * 2 ** 20,
   maxValueBytes: 2 ** 30,
   maxConcurrent: 256,
+  maxConnections: 10_000,
   headerTimeoutMs: 15_000,
+  bodyPauseMs: 30_000,
   requestTimeoutMs: 60_000,
 }
 
@@ -31,41 +37,19 @@ export class Concurrency {
     this.#max = max
   }
 
-  /** `RATE_LIMITED` where the token has as many as it may. */
-  enter(tokenId: string): void {
+  /** `RATE_LIMITED` where the token has as many as it may. Gives what takes it back; once is enough. */
+  enter(tokenId: string): () => void {
     const running = this.#running.get(tokenId) ?? 0
     if (running >= this.#max) {
       throw new HttpProblem('RATE_LIMITED', `this token has ${running} requests under way; wait for one of them`)
     }
     this.#running.set(tokenId, running + 1)
+    return () => this.#leave(tokenId)
   }
 
-  leave(tokenId: string): void {
-    const running = this.#running.get(tokenId) ?? 0
-    if (running <= 1) this.#running.delete(tokenId)
-    else this.#running.set(tokenId, running - 1)
+  #leave(tokenId: string): void {
+    const running = this.#running.get(tokenId)! - 1
+    if (running === 0) this.#running.delete(tokenId)
+    else this.#running.set(tokenId, running)
   }
-}
-
-/** The body as long as it has no more bytes than allowed; it fails as soon as there are more. */
-export function limited(body: ReadableStream<Uint8Array>, maxBytes: number): ReadableStream<Uint8Array> {
-  let bytes = 0
-  const counter = new TransformStream<Uint8Array, Uint8Array>({
-    transform(chunk, controller) {
-      bytes += chunk.length
-      if (bytes > maxBytes) controller.error(tooLarge(maxBytes))
-      else controller.enqueue(chunk)
-    },
-  })
-  return body.pipeThrough(counter)
-}
-
-/** Refuses a body by its declared length, before any of it is read. */
-export function checkLength(headers: Headers, maxBytes: number): void {
-  const declared = headers.get('content-length')
-  if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes)
-}
-
-function tooLarge(maxBytes: number): HttpProblem {
-  return new HttpProblem('VALUE_TOO_LARGE', `the body is larger than ${maxBytes} bytes`)
 }

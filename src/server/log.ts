@@ -12,6 +12,8 @@ export interface Line {
   readonly status?: number | undefined
   readonly durationMs?: number | undefined
   readonly tokenId?: string | undefined
+  /** Whose connection it was, for what is refused; behind a proxy, the proxy's. */
+  readonly address?: string | undefined
   readonly code?: string | undefined
 }
 
@@ -19,4 +21,18 @@ export type Log = (line: Line) => void
 
 export function jsonLog(write: (text: string) => void): Log {
   return (line) => write(`${JSON.stringify({ time: new Date().toISOString(), ...line })}\n`)
+}
+
+/** Lines of one turn of the event loop go out together: a write of its own for each would cost more than many a request. */
+export function batched(write: (text: string) => void): (text: string) => void {
+  let pending = ''
+  const flush = (): void => {
+    const text = pending
+    pending = ''
+    write(text)
+  }
+  return (text) => {
+    if (pending === '') setImmediate(flush)
+    pending += text
+  }
 }

@@ -9,6 +9,8 @@ import type { Glob } from './glob.ts'
 
 /** Keys a page where the caller does not see the pages. */
 export const SCAN_PAGE = 1_000
+/** Where a commit takes one key, as on object stores, many keys would take as many round trips one after another. */
+const SINGLES_AT_A_TIME = 32
 /** Writers that contend this long for one key are told so rather than left hanging. */
 export const MAX_ATTEMPTS = 1_000
 const MAX_BACKOFF_MS = 200
@@ -24,12 +26,15 @@ export class StateSpace {
   readonly #backend: StateBackend
   readonly #batchSize: number
   readonly #commitSize: number
+  /** Commits of one call at a time. */
+  readonly #width: number
 
   constructor(backend: StateBackend, name: string) {
     this.name = name
     this.#backend = backend
     this.#batchSize = backend.limits?.batch ?? Infinity
     this.#commitSize = Math.min(backend.capabilities.commitKeys, this.#batchSize)
+    this.#width = this.#commitSize === 1 ? SINGLES_AT_A_TIME : 1
   }
 
   async entry(key: string, call: BackendCall): Promise<StateEntry | undefined> {
@@ -58,7 +63,7 @@ export class StateSpace {
 
   /** As few commits as the backend allows; they are not atomic together. */
   async setAll(sets: readonly StateSet[], call: BackendCall): Promise<void> {
-    await inTurn(this.#commitsOf(sets), (set) => this.apply({ set }, call))
+    await sideBySide(this.#commitsOf(sets), this.#width, (set) => this.apply({ set }, call))
   }
 
   /** As many as a commit takes, by number and by bytes. */
@@ -81,7 +86,7 @@ export class StateSpace {
 
   /** How many of the keys, all different, were there. */
   deleteAll(keys: readonly string[], call: BackendCall): Promise<number> {
-    return inTurn(batchesOf(keys, this.#commitSize), (batch) => this.apply({ delete: batch }, call))
+    return sideBySide(batchesOf(keys, this.#commitSize), this.#width, (batch) => this.apply({ delete: batch }, call))
   }
 
   /** Deletes every key that is there when its turn comes; how many there were. */
@@ -142,6 +147,33 @@ async function inTurn<T>(batches: Iterable<T> | AsyncIterable<T>, work: (batch: 
     return sum
   } catch (error) {
     throw begun ? withOutcome(error, 'unknown') : error
+  }
+}
+
+/** The same with several at a time. After a failure none is begun any more, and those under way are waited for. */
+async function sideBySide<T>(batches: Iterable<T>, width: number, work: (batch: T) => Promise<number>): Promise<number> {
+  if (width === 1) return inTurn(batches, work)
+  const pending = Iterator.from(batches)
+  let failed = false
+  const worker = (): Promise<number> =>
+    inTurn(
+      until(pending, () => failed),
+      work,
+    ).catch((error: unknown) => {
+      failed = true
+      throw error
+    })
+  const results = await Promise.allSettled(Array.from({ length: width }, worker))
+  const failure = results.find((result) => result.status === 'rejected')
+  const sums = results.map((result) => (result.status === 'fulfilled' ? result.value : 0))
+  if (failure === undefined) return sums.reduce((sum, each) => sum + each, 0)
+  throw sums.some((sum) => sum > 0) ? withOutcome(failure.reason, 'unknown') : failure.reason
+}
+
+function* until<T>(items: Iterator<T>, ended: () => boolean): Generator<T, void> {
+  for (let next = items.next(); next.done !== true; next = items.next()) {
+    yield next.value
+    if (ended()) return
   }
 }
 

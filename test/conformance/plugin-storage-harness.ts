@@ -66,3 +66,13 @@ export function small(backend: StateBackend): StateBackend {
 
 /** An engine whose versions are digests of the values, so that the same value has the same version again. */
 export const digests: Break = ownVersions(({ value }) => createHash('sha256').update(value).digest('hex'), 'store')
+
+/** An engine that answers after some milliseconds, now sooner and now later. */
+export function far(backend: StateBackend): StateBackend {
+  const later = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, Math.random() * 4))
+  return over(backend, {
+    get: (space, keys) => later().then(() => backend.get(space, keys)),
+    commit: (space, commit) => later().then(() => backend.commit(space, commit)),
+    scan: (space, scan) => later().then(() => backend.scan(space, scan)),
+  })
+}

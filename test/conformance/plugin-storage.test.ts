@@ -5,7 +5,7 @@ import { formatReport } from '../../src/conformance/report.ts'
 import { defineConformance, runConformance } from '../../src/conformance/run.ts'
 import { PluginHost, type PluginHostOptions } from '../../src/plugin-storage/host.ts'
 import { brokenStorages } from './broken/plugin-storage.ts'
-import { atMost, digests, memory, small, sqlite } from './plugin-storage-harness.ts'
+import { atMost, digests, far, memory, small, sqlite } from './plugin-storage-harness.ts'
 import { recordedInProcess } from './recorded.ts'
 
 const createHost = (options: PluginHostOptions): PluginHost => new PluginHost(options)
@@ -28,6 +28,17 @@ describe('the plugin-storage suite', () => {
     const report = await runConformance({ ...about, harness: memory(atMost(keys)), concurrency: 8 })
     expect(report.failed, formatReport(report)).toBe(0)
   })
+
+  it.each([1, 2, 3])(
+    'leaves no value without its pieces when cleared among writers far away, by commits of %i keys',
+    async (keys) => {
+      const cases = Array.from({ length: 4 }, () =>
+        pluginStorageCases.find(({ id }) => id === 'plugin-storage/admin/clear-among-writers')!,
+      )
+      const report = await runConformance({ cases, harness: memory((backend) => far(atMost(keys)(backend))), concurrency: 4 })
+      expect(report.failed, formatReport(report)).toBe(0)
+    },
+  )
 
   it.each([
     ['with small values and batches', small],

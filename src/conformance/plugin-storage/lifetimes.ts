@@ -1,5 +1,6 @@
 /** Values that end by themselves. */
 import assert from 'node:assert/strict'
+import type { PluginStorage } from '../../plugin-storage/storage.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expectError, expectTypeError } from '../expect.ts'
 import { assertCounted, bytes, IN_CHUNKS, pattern, rawKeys, sameBytes, untilGone, type StorageCase } from './support.ts'
@@ -97,16 +98,18 @@ export const lifetimeCases: readonly StorageCase[] = [
     id: 'plugin-storage/ttl/sweeps-a-hundred',
     sentence: 'A refusal sweeps at most 100 values.',
     async run({ storage: open }) {
-      const storage = open({ quotaBytes: 150 })
       const entries = Array.from({ length: 150 }, (_, i) => [`k${i}`, bytes('x')] as const)
-      const writtenWithin = async (ttl: number): Promise<boolean> => {
+      /** In a scope of its own, which no earlier attempt has left anything in. */
+      const writtenWithin = async (ttl: number): Promise<PluginStorage | undefined> => {
+        const storage = open({ quotaBytes: 150, pluginId: `acme/ttl-${ttl * 1_000}` })
         const since = performance.now()
         await storage.setMany(entries, { ttl })
-        return performance.now() - since < ttl * 1_000
+        return performance.now() - since < ttl * 1_000 ? storage : undefined
       }
       // On a slow engine the first would end before the last is written, and be swept by it.
       let ttl = 0.5
-      while (!(await writtenWithin(ttl))) ttl *= 4
+      let storage: PluginStorage | undefined
+      while ((storage = await writtenWithin(ttl)) === undefined) ttl *= 4
       while ((await storage.keys()).length > 0) await sleep(20)
       await expectError('QUOTA_EXCEEDED', () => storage.set('large', pattern(149, 1)))
       assert.equal((await storage.usage()).usedBytes, 50)
