@@ -213,7 +213,10 @@ export interface MessageRecordSearch {
   readonly limit: number
 }
 
-/** `workspace` is part of every key. Each method is atomic: all of it happens or none. */
+/**
+ * `workspace` is part of every key. Each method is atomic: all of it happens or none. One that waits for another writer may come before or
+ * after it: `deleteMessages` leaves what was appended while it waited.
+ */
 export interface ConversationBackend extends BackendBase {
   readonly capabilities: ConversationCapabilities
   /** Id taken in the workspace: `CONFLICT`. */

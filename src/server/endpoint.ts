@@ -1,8 +1,10 @@
 /** An endpoint as data: what it takes, what it needs and what it does. Routing, checks and the OpenAPI document all come from it. */
+import type { Readable } from 'node:stream'
 import type { z } from 'zod'
 import type { ConversationStore, KnowledgeStore, StateStore } from '../index.ts'
 import type { PluginHost } from '../plugin-storage/index.ts'
 import type { Need } from './access.ts'
+import type { Body } from './bodies.ts'
 import type { Limits } from './limits.ts'
 
 /** What the server serves. It is open already, and whoever opened it closes it. */
@@ -27,10 +29,10 @@ export interface Input<Q, B> extends Served {
   readonly call: Call
 }
 
-/** What is answered: JSON by default, bytes or a stream as they are. */
+/** What is answered: text, bytes or a stream as they are. */
 export class Reply {
   readonly status: number
-  readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | string | null
+  readonly body: Uint8Array | Readable | string | null
   readonly headers: Readonly<Record<string, string>>
 
   constructor(status: number, body: Reply['body'] = null, headers: Readonly<Record<string, string>> = {}) {
@@ -40,7 +42,8 @@ export class Reply {
   }
 }
 
-export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+/** `HEAD` works wherever `GET` does. */
+export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
 
 /** A body that is read by the endpoint itself, as a stream of bytes. */
 export const BYTES = 'bytes'
@@ -59,12 +62,16 @@ export interface EndpointSpec<Q extends z.ZodObject, B extends z.ZodType | typeo
   readonly headers?: HeaderNotes
   /** What the answer holds, for the document; left out: nothing. */
   readonly result?: z.ZodType | typeof BYTES
+  /** Status of success where it is not 200, or 204 without a result. */
+  readonly status?: 201
+  /** `body` is there where `needsBody` says so: a body is not even read from who may not do what the query asks for. */
   need(input: { readonly query: z.output<Q>; readonly body: BodyOf<B> }): Need
-  /** Gives a `Reply`, or what is sent as JSON with status 200; undefined: 204. */
+  readonly needsBody?: true
+  /** Gives a `Reply`, or what is sent as JSON; undefined: 204. */
   run(input: Input<z.output<Q>, BodyOf<B>>): Promise<unknown>
 }
 
-type BodyOf<B> = B extends z.ZodType ? z.output<B> : B extends typeof BYTES ? ReadableStream<Uint8Array> | null : undefined
+type BodyOf<B> = B extends z.ZodType ? z.output<B> : B extends typeof BYTES ? Body : undefined
 
 export type Endpoint = EndpointSpec<z.ZodObject, z.ZodType | typeof BYTES | undefined>
 

@@ -1,6 +1,6 @@
 /** ETags and the conditions that name them (RFC 9110), where the contracts have versions. */
 import { isHoldfastError } from '../index.ts'
-import { Reply } from './endpoint.ts'
+import { Reply, type HeaderNotes } from './endpoint.ts'
 import { HttpProblem } from './problem.ts'
 import { bad } from './request.ts'
 
@@ -13,10 +13,20 @@ export function etag(headers: Headers, name: 'if-match' | 'if-none-match'): stri
   return version
 }
 
-/** True where the header asks for `*`. */
+/** True where the header asks for `*`; the only thing that it may ask for. */
 export function asksForNone(headers: Headers): boolean {
-  return headers.get('if-none-match')?.trim() === '*'
+  const header = headers.get('if-none-match')
+  if (header === null) return false
+  if (header.trim() !== '*') throw bad('if-none-match takes only *')
+  return true
 }
+
+/** A condition that an endpoint does not know, and so would pass over, is refused. */
+export function checkConditions(headers: Headers, known: HeaderNotes = {}): void {
+  for (const name of CONDITIONS) if (headers.has(name) && !(name in known)) throw bad(`${name} is not known here`)
+}
+
+const CONDITIONS = ['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since']
 
 /** A conflict of versions is a failed precondition where the caller had named one. */
 export async function matching<T>(work: Promise<T>, isConditional: boolean): Promise<T> {

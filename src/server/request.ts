@@ -3,29 +3,25 @@ import type { z } from 'zod'
 import type { JsonValue } from '../index.ts'
 import { parseExactly } from '../store/parse.ts'
 import { HttpProblem } from './problem.ts'
-import { checkLength, limited } from './limits.ts'
 
 const MAX_PROBLEMS = 10
 const MAX_QUERY_CHARS = 16_384
 
 /** The members of a query string. One that comes twice, or is not UTF-8, could mean one thing to a proxy and another here. */
-export function readQuery(url: string): Record<string, string> {
-  const at = url.indexOf('?')
-  const query = at < 0 ? '' : url.slice(at + 1)
+export function readQuery(target: string): Record<string, string> {
+  const at = target.indexOf('?')
+  const query = at < 0 ? '' : target.slice(at + 1)
   if (query.length > MAX_QUERY_CHARS) throw bad('the query string is too long')
+  if (!/^[!-~]*$/.test(query)) throw bad('the query string is not percent-encoded UTF-8')
   const found = new Map<string, string>()
   for (const part of query.split('&')) {
     if (part === '') continue
-    const [name, value = ''] = splitOnce(part, '=').map(decode) as [string, string?]
+    const equals = part.indexOf('=')
+    const name = decode(equals < 0 ? part : part.slice(0, equals))
     if (found.has(name)) throw bad(`${shown(name)} is in the query twice`)
-    found.set(name, value)
+    found.set(name, equals < 0 ? '' : decode(part.slice(equals + 1)))
   }
   return Object.fromEntries(found)
-}
-
-function splitOnce(text: string, separator: string): string[] {
-  const at = text.indexOf(separator)
-  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)]
 }
 
 function decode(part: string): string {
@@ -36,34 +32,35 @@ function decode(part: string): string {
   }
 }
 
-/** A JSON body; keys are read exactly, whatever escapes they hold. */
-export async function readJson(request: Request, maxBytes: number): Promise<JsonValue> {
-  checkMediaType(request.headers)
-  checkLength(request.headers, maxBytes)
-  if (request.body === null) throw bad('the body is missing')
-  const text = await readText(limited(request.body, maxBytes))
+/** True where a body, or a part of one, is declared as JSON. */
+export function isJson(headers: Headers): boolean {
+  return headers.get('content-type')?.split(';')[0]?.trim().toLowerCase() === 'application/json'
+}
+
+export function checkMediaType(headers: Headers): void {
+  if (!isJson(headers)) throw new HttpProblem('INVALID_ARGUMENT', 'the content type must be application/json', 415)
+}
+
+// A byte order mark is kept, and so refused by the JSON parser, rather than dropped in silence.
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** JSON from its bytes, and its text; keys are read exactly, whatever escapes they hold. */
+export function parseJson(bytes: Uint8Array): { readonly value: JsonValue; readonly text: string } {
+  const text = textOf(bytes)
   try {
-    return parseExactly(text)
+    return { value: parseExactly(text), text }
   } catch {
     // The parser's message would quote the body.
     throw bad('the body is not JSON')
   }
 }
 
-async function readText(body: ReadableStream<Uint8Array>): Promise<string> {
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-  let text = ''
+function textOf(bytes: Uint8Array): string {
   try {
-    for await (const chunk of body) text += decoder.decode(chunk, { stream: true })
-    return text + decoder.decode()
-  } catch (error) {
-    throw error instanceof TypeError ? bad('the body is not UTF-8') : error
+    return decoder.decode(bytes)
+  } catch {
+    throw bad('the body is not UTF-8')
   }
-}
-
-function checkMediaType(headers: Headers): void {
-  const type = headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
-  if (type !== 'application/json') throw new HttpProblem('INVALID_ARGUMENT', 'the content type must be application/json', 415)
 }
 
 /** What the schema makes of a value; all that is wrong with it is listed in one error, without the values. */

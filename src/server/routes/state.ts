@@ -1,18 +1,19 @@
 /** Keys and values for programs in any language. A value is the body itself: JSON text, or bytes. */
 import { z } from 'zod'
-import type { StateStore } from '../../index.ts'
+import type { StateCheck, StateStore } from '../../index.ts'
+import { ttlToMs } from '../../state/arguments.ts'
 import { StateSpace } from '../../state/space.ts'
 import { workspaceSpace } from '../../state/spaces.ts'
 import { readBytes } from '../../state/values.ts'
 import { toJson } from '../../store/json.ts'
-import { parseExactly } from '../../store/parse.ts'
 import { markBytes, unmarkBytes } from '../../store/sealed.ts'
 import { BYTES, endpoint, Reply, type Endpoint, type Input } from '../endpoint.ts'
-import { bytesOf, ttlOf } from '../bodies.ts'
+import { ttlOf, type Body } from '../bodies.ts'
 import { asksForNone, etag, failed } from '../preconditions.ts'
 import { HttpProblem } from '../problem.ts'
-import { bad } from '../request.ts'
+import { bad, isJson, parseJson } from '../request.ts'
 import { id, integer, text, workspace } from '../schemas/common.ts'
+import { withinLimits } from '../sizes.ts'
 
 const MAX_PAGE = 1_000
 const MAX_KEY_BYTES = 512
@@ -48,8 +49,7 @@ export const STATE: readonly Endpoint[] = [
       const { key } = input.query
       const entry = await input.state.core.run('getBytes', 'read', input.call, (call) => space(input).entry(key, call))
       if (entry === undefined) throw new HttpProblem('NOT_FOUND', 'there is no such key')
-      const bytes = new Uint8Array(unmarkBytes(readBytes(entry.value), key))
-      return new Reply(200, bytes, { 'content-type': OCTETS, etag: `"${entry.version}"`, ...ttlHeader(entry.ttlMs) })
+      return new Reply(200, unmarkBytes(readBytes(entry.value), key), { 'content-type': OCTETS, etag: `"${entry.version}"`, ...ttlHeader(entry.ttlMs) })
     },
   }),
   endpoint({
@@ -114,33 +114,34 @@ export const STATE: readonly Endpoint[] = [
 ]
 
 const OCTETS = 'application/octet-stream'
-const isJson = (headers: Headers): boolean => headers.get('content-type')?.split(';')[0]?.trim() === 'application/json'
 
-async function put(input: Input<Value, ReadableStream<Uint8Array> | null>): Promise<undefined> {
-  const { headers, call, query } = input
+/** JSON is stored as the text that it came as, once that is known to be JSON: no number is rounded on its way. */
+async function put(input: Input<Value, Body>): Promise<undefined> {
+  const { headers, call, query, limits } = input
   const ttl = ttlOf(headers)
-  const bytes = await bytesOf(input.body, input.limits.maxBodyBytes)
-  const version = asksForNone(headers) ? null : etag(headers, 'if-match')
-  const json = isJson(headers) ? parsed(bytes) : undefined
-  if (version === undefined) {
-    if (json === undefined) await store(input).setBytes(query.key, bytes, { ...call, ttl })
-    else await store(input).set(query.key, json.value, { ...call, ttl })
-    return undefined
-  }
-  const ttlMs = ttl === undefined ? undefined : Math.max(1, Math.round(ttl * 1_000))
-  const set = { key: query.key, value: json === undefined ? markBytes(bytes) : toJson(json.value, 'value'), ttlMs }
-  const commit = { checks: [{ key: query.key, version }], set: [set] }
-  const result = await input.state.core.run('set', 'write', call, (each) => space(input).commit(commit, each))
+  const ttlMs = ttl === undefined ? undefined : ttlToMs(ttl, 'holdfast-ttl')
+  const checks = conditionsOf(headers, query.key)
+  const bytes = await input.body.bytes(limits.maxBodyBytes)
+  const value = isJson(headers) ? checkedText(bytes) : markBytes(bytes)
+  withinLimits(input.state.limits, { valueBytes: [value] })
+  const commit = { checks, set: [{ key: query.key, value, ttlMs }] }
+  const mode = checks.length === 0 ? 'idempotent' : 'write'
+  const result = await input.state.core.run('set', mode, call, (each) => space(input).commit(commit, each))
   if (!result.applied) throw failed()
   return undefined
 }
 
-function parsed(bytes: Uint8Array): { readonly value: unknown } {
-  try {
-    return { value: parseExactly(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)) }
-  } catch {
-    throw bad('the body is not JSON')
-  }
+function conditionsOf(headers: Headers, key: string): StateCheck[] {
+  const version = etag(headers, 'if-match')
+  if (!asksForNone(headers)) return version === undefined ? [] : [{ key, version }]
+  if (version !== undefined) throw bad('if-match and if-none-match exclude each other')
+  return [{ key, version: null }]
+}
+
+function checkedText(bytes: Uint8Array): string {
+  const { value, text } = parseJson(bytes)
+  toJson(value, 'the body')
+  return text
 }
 
 function ttlHeader(ttlMs: number | undefined): Record<string, string> {

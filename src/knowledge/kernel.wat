@@ -1,0 +1,212 @@
+;; The vector scan's inner loops, over the memory of one collection (its parts: scan-layout.ts).
+;; Built by `node scripts/build-kernel.ts` into kernel-binary.ts.
+(module
+  (import "env" "memory" (memory 1 65536 shared))
+
+  ;; The smallest on top: replaces the top of a full heap of `held` numbers by `value`, which sinks to its place.
+  (func $replace_top (param $heap i32) (param $held i32) (param $value f64)
+    (local $at i32) (local $child i32) (local $childAt i32)
+    (block $placed
+      (loop $sink
+        (local.set $child (i32.add (i32.shl (local.get $at) (i32.const 1)) (i32.const 1)))
+        (br_if $placed (i32.ge_u (local.get $child) (local.get $held)))
+        (local.set $childAt (i32.add (local.get $heap) (i32.shl (local.get $child) (i32.const 3))))
+        (if (i32.lt_u (i32.add (local.get $child) (i32.const 1)) (local.get $held))
+          (then
+            (if (f64.lt (f64.load offset=8 (local.get $childAt)) (f64.load (local.get $childAt)))
+              (then
+                (local.set $child (i32.add (local.get $child) (i32.const 1)))
+                (local.set $childAt (i32.add (local.get $childAt) (i32.const 8)))))))
+        (br_if $placed (f64.ge (f64.load (local.get $childAt)) (local.get $value)))
+        (f64.store
+          (i32.add (local.get $heap) (i32.shl (local.get $at) (i32.const 3)))
+          (f64.load (local.get $childAt)))
+        (local.set $at (local.get $child))
+        (br $sink)))
+    (f64.store (i32.add (local.get $heap) (i32.shl (local.get $at) (i32.const 3))) (local.get $value)))
+
+  ;; Adds `value` to a heap that holds `held`, and is not full: it rises to its place.
+  (func $push (param $heap i32) (param $held i32) (param $value f64)
+    (local $at i32) (local $parent i32) (local $parentAt i32)
+    (local.set $at (local.get $held))
+    (block $placed
+      (loop $rise
+        (br_if $placed (i32.eqz (local.get $at)))
+        (local.set $parent (i32.shr_u (i32.sub (local.get $at) (i32.const 1)) (i32.const 1)))
+        (local.set $parentAt (i32.add (local.get $heap) (i32.shl (local.get $parent) (i32.const 3))))
+        (br_if $placed (f64.le (f64.load (local.get $parentAt)) (local.get $value)))
+        (f64.store
+          (i32.add (local.get $heap) (i32.shl (local.get $at) (i32.const 3)))
+          (f64.load (local.get $parentAt)))
+        (local.set $at (local.get $parent))
+        (br $rise)))
+    (f64.store (i32.add (local.get $heap) (i32.shl (local.get $at) (i32.const 3))) (local.get $value)))
+
+  ;; Dot product of `length` (a multiple of 16) 8-bit and 16-bit integers.
+  (func $dot_codes (param $codes i32) (param $query i32) (param $length i32) (result i32)
+    (local $end i32) (local $a v128) (local $b v128)
+    (local.set $end (i32.add (local.get $codes) (local.get $length)))
+    (loop $more
+      (local.set $a (i32x4.add (local.get $a)
+        (i32x4.dot_i16x8_s (v128.load8x8_s (local.get $codes)) (v128.load (local.get $query)))))
+      (local.set $b (i32x4.add (local.get $b)
+        (i32x4.dot_i16x8_s (v128.load8x8_s offset=8 (local.get $codes)) (v128.load offset=16 (local.get $query)))))
+      (local.set $codes (i32.add (local.get $codes) (i32.const 16)))
+      (local.set $query (i32.add (local.get $query) (i32.const 32)))
+      (br_if $more (i32.lt_u (local.get $codes) (local.get $end))))
+    (local.set $a (i32x4.add (local.get $a) (local.get $b)))
+    (i32.add
+      (i32.add (i32x4.extract_lane 0 (local.get $a)) (i32x4.extract_lane 1 (local.get $a)))
+      (i32.add (i32x4.extract_lane 2 (local.get $a)) (i32x4.extract_lane 3 (local.get $a)))))
+
+  ;; The rows of a block whose bit is set. A row's true value lies within `margin` of
+  ;;   factor[row] * queryFactor * dot + offset[row],  margin = error[row] * queryError - offset[row] * offsetError.
+  ;; The heap keeps the `limit` best lower bounds; rows whose upper bound is below the worst of them cannot be among the best.
+  ;; The others are written to `out` (row, upper bound; 16 bytes each). `state`: i32 rows held by the heap, which begins 8 bytes on.
+  (func (export "scan")
+    (param $codes i32) (param $stride i32) (param $factors i32) (param $errors i32) (param $offsets i32)
+    (param $bitmap i32) (param $words i32) (param $query i32)
+    (param $queryFactor f64) (param $queryError f64) (param $offsetError f64)
+    (param $state i32) (param $limit i32) (param $out i32) (result i32)
+    (local $word i32) (local $bits i32) (local $row i32) (local $held i32) (local $heap i32) (local $first i32)
+    (local $value f64) (local $margin f64) (local $offset f64) (local $floor f64) (local $at i32)
+    (local.set $first (local.get $out))
+    (local.set $held (i32.load (local.get $state)))
+    (local.set $heap (i32.add (local.get $state) (i32.const 8)))
+    (local.set $floor (f64.const -inf))
+    (if (i32.ge_u (local.get $held) (local.get $limit)) (then (local.set $floor (f64.load (local.get $heap)))))
+    (block $done
+      (loop $next_word
+        (br_if $done (i32.ge_u (local.get $word) (local.get $words)))
+        (local.set $bits (i32.load (i32.add (local.get $bitmap) (i32.shl (local.get $word) (i32.const 2)))))
+        (block $word_done
+          (loop $next_bit
+            (br_if $word_done (i32.eqz (local.get $bits)))
+            (local.set $row (i32.add (i32.shl (local.get $word) (i32.const 5)) (i32.ctz (local.get $bits))))
+            (local.set $bits (i32.and (local.get $bits) (i32.sub (local.get $bits) (i32.const 1))))
+            (local.set $at (i32.shl (local.get $row) (i32.const 3)))
+            (local.set $offset (f64.load (i32.add (local.get $offsets) (local.get $at))))
+            (local.set $value (f64.add
+              (f64.mul
+                (f64.mul (f64.load (i32.add (local.get $factors) (local.get $at))) (local.get $queryFactor))
+                (f64.convert_i32_s (call $dot_codes
+                  (i32.add (local.get $codes) (i32.mul (local.get $row) (local.get $stride)))
+                  (local.get $query)
+                  (local.get $stride))))
+              (local.get $offset)))
+            (local.set $margin (f64.sub
+              (f64.mul (f64.load (i32.add (local.get $errors) (local.get $at))) (local.get $queryError))
+              (f64.mul (local.get $offset) (local.get $offsetError))))
+            ;; Written so that what is not a number is kept, not lost.
+            (br_if $next_bit (f64.lt (f64.add (local.get $value) (local.get $margin)) (local.get $floor)))
+            (i32.store (local.get $out) (local.get $row))
+            (f64.store offset=8 (local.get $out) (f64.add (local.get $value) (local.get $margin)))
+            (local.set $out (i32.add (local.get $out) (i32.const 16)))
+            (local.set $value (f64.sub (local.get $value) (local.get $margin)))
+            (if (i32.lt_u (local.get $held) (local.get $limit))
+              (then
+                (call $push (local.get $heap) (local.get $held) (local.get $value))
+                (local.set $held (i32.add (local.get $held) (i32.const 1))))
+              (else
+                (br_if $next_bit (i32.eqz (f64.gt (local.get $value) (local.get $floor))))
+                (call $replace_top (local.get $heap) (local.get $held) (local.get $value))))
+            (if (i32.ge_u (local.get $held) (local.get $limit))
+              (then (local.set $floor (f64.load (local.get $heap)))))
+            (br $next_bit)))
+        (local.set $word (i32.add (local.get $word) (i32.const 1)))
+        (br $next_word)))
+    (i32.store (local.get $state) (local.get $held))
+    (i32.shr_u (i32.sub (local.get $out) (local.get $first)) (i32.const 4)))
+
+  ;; Dot products of listed rows with the query, in double precision and in the order of score.ts, so that every bit is the same.
+  (func (export "dots")
+    (param $rows i32) (param $count i32) (param $floats i32) (param $stride i32) (param $query i32) (param $length i32) (param $out i32)
+    (local $end i32) (local $fours i32) (local $at i32) (local $q i32) (local $last i32)
+    (local $a v128) (local $b v128) (local $x v128) (local $y v128) (local $first f64)
+    (local.set $end (i32.add (local.get $rows) (i32.shl (local.get $count) (i32.const 2))))
+    (local.set $fours (i32.shl (i32.and (local.get $length) (i32.const -4)) (i32.const 2)))
+    (block $done
+      (loop $next_row
+        (br_if $done (i32.ge_u (local.get $rows) (local.get $end)))
+        (local.set $at (i32.add (local.get $floats) (i32.mul (i32.load (local.get $rows)) (local.get $stride))))
+        (local.set $last (i32.add (local.get $at) (i32.shl (local.get $length) (i32.const 2))))
+        (local.set $q (local.get $query))
+        (local.set $a (v128.const i64x2 0 0))
+        (local.set $b (v128.const i64x2 0 0))
+        (block $fours_done
+          (loop $more
+            (br_if $fours_done (i32.ge_u (i32.sub (local.get $q) (local.get $query)) (local.get $fours)))
+            (local.set $x (v128.load (local.get $at)))
+            (local.set $y (v128.load (local.get $q)))
+            (local.set $a (f64x2.add (local.get $a)
+              (f64x2.mul (f64x2.promote_low_f32x4 (local.get $y)) (f64x2.promote_low_f32x4 (local.get $x)))))
+            (local.set $x (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $x) (local.get $x)))
+            (local.set $y (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $y) (local.get $y)))
+            (local.set $b (f64x2.add (local.get $b)
+              (f64x2.mul (f64x2.promote_low_f32x4 (local.get $y)) (f64x2.promote_low_f32x4 (local.get $x)))))
+            (local.set $at (i32.add (local.get $at) (i32.const 16)))
+            (local.set $q (i32.add (local.get $q) (i32.const 16)))
+            (br $more)))
+        (local.set $first (f64x2.extract_lane 0 (local.get $a)))
+        (block $rest_done
+          (loop $rest
+            (br_if $rest_done (i32.ge_u (local.get $at) (local.get $last)))
+            (local.set $first (f64.add (local.get $first)
+              (f64.mul (f64.promote_f32 (f32.load (local.get $q))) (f64.promote_f32 (f32.load (local.get $at))))))
+            (local.set $at (i32.add (local.get $at) (i32.const 4)))
+            (local.set $q (i32.add (local.get $q) (i32.const 4)))
+            (br $rest)))
+        (f64.store (local.get $out)
+          (f64.add
+            (f64.add (f64.add (local.get $first) (f64x2.extract_lane 1 (local.get $a))) (f64x2.extract_lane 0 (local.get $b)))
+            (f64x2.extract_lane 1 (local.get $b))))
+        (local.set $out (i32.add (local.get $out) (i32.const 8)))
+        (local.set $rows (i32.add (local.get $rows) (i32.const 4)))
+        (br $next_row))))
+
+  ;; The same for squared distances.
+  (func (export "squares")
+    (param $rows i32) (param $count i32) (param $floats i32) (param $stride i32) (param $query i32) (param $length i32) (param $out i32)
+    (local $end i32) (local $fours i32) (local $at i32) (local $q i32) (local $last i32)
+    (local $a v128) (local $b v128) (local $x v128) (local $y v128) (local $d v128) (local $first f64) (local $s f64)
+    (local.set $end (i32.add (local.get $rows) (i32.shl (local.get $count) (i32.const 2))))
+    (local.set $fours (i32.shl (i32.and (local.get $length) (i32.const -4)) (i32.const 2)))
+    (block $done
+      (loop $next_row
+        (br_if $done (i32.ge_u (local.get $rows) (local.get $end)))
+        (local.set $at (i32.add (local.get $floats) (i32.mul (i32.load (local.get $rows)) (local.get $stride))))
+        (local.set $last (i32.add (local.get $at) (i32.shl (local.get $length) (i32.const 2))))
+        (local.set $q (local.get $query))
+        (local.set $a (v128.const i64x2 0 0))
+        (local.set $b (v128.const i64x2 0 0))
+        (block $fours_done
+          (loop $more
+            (br_if $fours_done (i32.ge_u (i32.sub (local.get $q) (local.get $query)) (local.get $fours)))
+            (local.set $x (v128.load (local.get $at)))
+            (local.set $y (v128.load (local.get $q)))
+            (local.set $d (f64x2.sub (f64x2.promote_low_f32x4 (local.get $y)) (f64x2.promote_low_f32x4 (local.get $x))))
+            (local.set $a (f64x2.add (local.get $a) (f64x2.mul (local.get $d) (local.get $d))))
+            (local.set $x (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $x) (local.get $x)))
+            (local.set $y (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15 (local.get $y) (local.get $y)))
+            (local.set $d (f64x2.sub (f64x2.promote_low_f32x4 (local.get $y)) (f64x2.promote_low_f32x4 (local.get $x))))
+            (local.set $b (f64x2.add (local.get $b) (f64x2.mul (local.get $d) (local.get $d))))
+            (local.set $at (i32.add (local.get $at) (i32.const 16)))
+            (local.set $q (i32.add (local.get $q) (i32.const 16)))
+            (br $more)))
+        (local.set $first (f64x2.extract_lane 0 (local.get $a)))
+        (block $rest_done
+          (loop $rest
+            (br_if $rest_done (i32.ge_u (local.get $at) (local.get $last)))
+            (local.set $s (f64.sub (f64.promote_f32 (f32.load (local.get $q))) (f64.promote_f32 (f32.load (local.get $at)))))
+            (local.set $first (f64.add (local.get $first) (f64.mul (local.get $s) (local.get $s))))
+            (local.set $at (i32.add (local.get $at) (i32.const 4)))
+            (local.set $q (i32.add (local.get $q) (i32.const 4)))
+            (br $rest)))
+        (f64.store (local.get $out)
+          (f64.add
+            (f64.add (f64.add (local.get $first) (f64x2.extract_lane 1 (local.get $a))) (f64x2.extract_lane 0 (local.get $b)))
+            (f64x2.extract_lane 1 (local.get $b))))
+        (local.set $out (i32.add (local.get $out) (i32.const 8)))
+        (local.set $rows (i32.add (local.get $rows) (i32.const 4)))
+        (br $next_row))))
+)

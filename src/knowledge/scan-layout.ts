@@ -1,0 +1,77 @@
+/**
+ * Where things are in the memory of a collection. First a slot of working space for each thread that searches, then blocks of rows. A
+ * block holds of each row the 8-bit codes, the 32-bit floats, and in columns of 64-bit floats: the factor that turns a dot product of
+ * codes into a value, a bound of the error that this makes, the value's offset, and the vector's length.
+ *
+ * Values are ordered as scores are: cosine similarity, dot product, or 2·q·v − |v|², which is |q|² less the squared distance.
+ */
+import type { Distance } from './contract.ts'
+
+/** Threads that may search one memory: this one and those of the pool. */
+export const MAX_SLOTS = 5
+/** Lower bounds that a slot's heap holds; a search for more looks at every row in full. */
+export const MAX_HEAP = 8192
+const MAX_BLOCK_ROWS = 4096
+const BLOCK_CODES = 1 << 20
+
+export interface Layout {
+  readonly dimension: number
+  readonly distance: Distance
+  /** Bytes of a row's codes, a multiple of 16; what is beyond the dimension is 0. */
+  readonly codeStride: number
+  readonly floatStride: number
+  readonly blockRows: number
+  readonly blockBytes: number
+  readonly firstBlock: number
+  /** Within a block; the codes come first. */
+  readonly floats: number
+  readonly factors: number
+  readonly errors: number
+  readonly offsets: number
+  readonly norms: number
+  readonly slotBytes: number
+  /** Within a slot; the heap comes first. */
+  readonly bitmap: number
+  readonly rows: number
+  readonly out: number
+  readonly queryCodes: number
+  readonly queryFloats: number
+}
+
+export function layoutOf(dimension: number, distance: Distance): Layout {
+  const codeStride = roundUp(dimension, 16)
+  const floatStride = roundUp(dimension * 4, 16)
+  const blockRows = Math.max(32, Math.min(MAX_BLOCK_ROWS, Math.floor(BLOCK_CODES / codeStride / 32) * 32))
+  const [floats, factors, errors, offsets, norms, blockBytes] = places([
+    blockRows * codeStride,
+    blockRows * floatStride,
+    ...Array.from({ length: 4 }, () => blockRows * 8),
+  ]) as [number, number, number, number, number, number]
+  const [bitmap, rows, out, queryCodes, queryFloats, slotBytes] = places([
+    8 + MAX_HEAP * 8,
+    blockRows / 8,
+    blockRows * 4,
+    blockRows * 16,
+    codeStride * 2,
+    floatStride,
+  ]) as [number, number, number, number, number, number]
+  return {
+    ...{ dimension, distance, codeStride, floatStride, blockRows, blockBytes, floats, factors, errors, offsets, norms },
+    ...{ slotBytes, bitmap, rows, out, queryCodes, queryFloats, firstBlock: MAX_SLOTS * slotBytes },
+  }
+}
+
+/** Bytes that a collection of so many rows takes, as the memory ceiling counts them. */
+export function rowBytes(dimension: number): number {
+  return dimension * 5 + 64
+}
+
+/** Where each part ends, at multiples of a processor's cache line. */
+function places(sizes: readonly number[]): number[] {
+  let at = 0
+  return sizes.map((size) => (at = roundUp(at + size, 64)))
+}
+
+function roundUp(value: number, to: number): number {
+  return Math.ceil(value / to) * to
+}
