@@ -1,6 +1,7 @@
 /** Answers what a plugin calls back for, within bounds of number and size. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError, isHoldfastError, type CallOptions, type JsonValue } from '../index.ts'
+import { Budget } from './budget.ts'
 import type { Link } from './link.ts'
 import { answerLine, endLine, errorLines, type BackwardsCall } from './protocol.ts'
 import { log, MAX_CALLS, MAX_PENDING_BYTES, type PluginRules } from './rules.ts'
@@ -22,15 +23,15 @@ export interface CallsOptions {
 export class Calls {
   readonly #options: CallsOptions
   readonly #maxBytes: number
+  /** What is being made into answers, with the answers that the plugin has not read. */
+  readonly #values: Budget
   #underWay = 0
   #heldBytes = 0
-  /** Of values that are being made into answers. */
-  #madeBytes = 0
-  #turn: Promise<void> = Promise.resolve()
 
   constructor(options: CallsOptions) {
     this.#options = options
     this.#maxBytes = options.rules.maxPendingBytes ?? MAX_PENDING_BYTES
+    this.#values = new Budget(this.#maxBytes, () => options.link.backlogBytes)
   }
 
   /** The calls under way are more than the host will hold: it reads no further. Storing them needs nothing of the plugin, so they will end. */
@@ -78,26 +79,8 @@ export class Calls {
     say(await answerStorage(session.storage, call.request, rules, CALL))
   }
 
-  /** A plugin that asks for many large values and reads none must not fill the host with them: they wait, one after another, for room. */
-  readonly #within: Within = async (bytes, work) => {
-    const needed = sizeOfAnswer(bytes)
-    const turn = this.#turn.then(async () => {
-      while (!this.#fits(needed)) await sleep(POLL_MS)
-      this.#madeBytes += needed
-    })
-    this.#turn = turn
-    await turn
-    try {
-      return await work()
-    } finally {
-      this.#madeBytes -= needed
-    }
-  }
-
-  #fits(bytes: number): boolean {
-    const pending = this.#madeBytes + this.#options.link.backlogBytes
-    return pending === 0 || pending + bytes <= this.#maxBytes
-  }
+  /** A plugin that asks for many large values and reads none must not fill the host with them. */
+  readonly #within: Within = (bytes, work) => this.#values.within(sizeOfAnswer(bytes), work)
 
   async #invoke(call: BackwardsCall, session: Session, say: (data: JsonValue) => void): Promise<void> {
     const { pluginId, rules } = this.#options

@@ -222,9 +222,9 @@ export class DifyPlugin implements AsyncDisposable {
       timeoutMs,
       signal,
       maxUnreadBytes: this.#rules.maxPendingBytes ?? MAX_PENDING_BYTES,
-      onEnd: ({ id }) => {
+      onEnd: ({ id }, isSaid) => {
         this.#sessions.delete(id)
-        this.#connected.link.forget(id)
+        if (!isSaid) this.#connected.link.forget(id)
       },
     })
     this.#sessions.set(session.id, session)
@@ -239,7 +239,7 @@ export class DifyPlugin implements AsyncDisposable {
     // One that nobody waits for any more may still be running in the plugin.
     const session = this.#sessions.get(sessionId)
     if (message.type === 'stream') session?.push(message.data, bytes)
-    else session?.end(message.type === 'error' ? new DifyPluginError(this.pluginId, message.data) : undefined)
+    else session?.end(message.type === 'error' ? new DifyPluginError(this.pluginId, message.data) : undefined, true)
   }
 
   readonly #send = (lines: string): void => {

@@ -7,13 +7,14 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { HoldfastError } from '../index.ts'
 import { addressOf, listen } from './address.ts'
-import { HttpLink } from './http-link.ts'
+import { HttpLink, SESSION_HEADER } from './http-link.ts'
 import { linesOf, type Line } from './lines.ts'
 import { readManifest, readTools } from './manifest.ts'
 import { DifyPlugin } from './plugin.ts'
-import { errorLines, readMessage, traceOf, type BackwardsCall } from './protocol.ts'
+import { NO_SESSION } from './calls.ts'
+import { errorLines, readMessage, traceOf } from './protocol.ts'
 import { digest } from './registration.ts'
-import { MAX_CALLS, MAX_LINE_BYTES, type PluginRules } from './rules.ts'
+import { MAX_LINE_BYTES, MAX_PENDING_BYTES, type PluginRules } from './rules.ts'
 
 export interface TransactionOptions {
   /** Default 127.0.0.1. */
@@ -24,10 +25,8 @@ export interface TransactionOptions {
   readonly publicUrl?: string | undefined
   /** Bytes of one call. Default 128 MiB. */
   readonly maxBodyBytes?: number | undefined
-  /** Bytes of all calls that are being received. Default 512 MiB. */
-  readonly maxReceivedBytes?: number | undefined
-  /** Calls of all plugins at a time. Default 1,000. */
-  readonly maxCalls?: number | undefined
+  /** Connections of all plugins at a time; more are closed at once. Default 2,000. */
+  readonly maxConnections?: number | undefined
 }
 
 export interface ServerlessOptions {
@@ -49,11 +48,13 @@ export interface Reservation {
 }
 
 const PATH = '/backwards-invocation/transaction'
-const SESSION_HEADER = 'dify-plugin-session-id'
 /** Keeps proxies from taking a slow answer for a dead connection. */
 const KEEP_ALIVE_MS = 25_000
-const MAX_RECEIVED_BYTES = 512 * 2 ** 20
+const MAX_CONNECTIONS = 2_000
+/** A connection on which nothing moves is given up. */
+const IDLE_MS = 120_000
 const MIN_SECRET = 32
+const UNREADABLE = 'unmarshal backwards invoke request failed: '
 
 /** The transaction endpoint of a host, and the plugins that may use it. */
 export class DifyTransactions implements AsyncDisposable {
@@ -61,17 +62,15 @@ export class DifyTransactions implements AsyncDisposable {
   readonly #rules: PluginRules
   readonly #options: TransactionOptions
   readonly #base: string
-  /** By the digest of the secret, so that how long it takes to find one tells nothing of it. */
-  readonly #plugins = new Map<string, DifyPlugin>()
-  #calls = 0
-  #receivedBytes = 0
+  readonly #places = new Places()
 
   private constructor(server: Server, rules: PluginRules, options: TransactionOptions) {
     this.#server = server
     this.#rules = rules
     this.#options = options
     this.#base = (options.publicUrl ?? `http://${addressOf(server)}`).replace(/\/+$/, '')
-    server.maxConnections = 2 * (options.maxCalls ?? MAX_CALLS)
+    server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS
+    server.setTimeout(IDLE_MS)
     server.on('request', (request, response) => void this.#handle(request, response))
   }
 
@@ -97,7 +96,7 @@ export class DifyTransactions implements AsyncDisposable {
     if (!this.#server.listening) return
     const closed = once(this.#server, 'close')
     this.#server.close()
-    await Promise.all([...this.#plugins.values()].map((plugin) => plugin.close()))
+    await Promise.all(this.#places.all.map(({ plugin }) => plugin.close()))
     this.#server.closeAllConnections()
     await closed
   }
@@ -107,61 +106,104 @@ export class DifyTransactions implements AsyncDisposable {
   }
 
   #connect(secret: string, { url, manifest, tools, workspaceId }: ServerlessOptions): DifyPlugin {
-    const id = hash(secret)
-    if (this.#plugins.has(id)) throw new HoldfastError('CONFLICT', 'this address has its plugin: reserve another one')
-    const link = new HttpLink(url, SESSION_HEADER, () => this.#plugins.delete(id))
+    if (this.#places.at(secret) !== undefined)
+      throw new HoldfastError('CONFLICT', 'this address has its plugin: close that one, or reserve another address')
+    const { maxPendingBytes = MAX_PENDING_BYTES } = this.#rules
+    const link = new HttpLink({ url, maxPendingBytes, onClose: () => this.#places.delete(secret) })
     const plugin = new DifyPlugin({ manifest: readManifest(manifest), tools: readTools(tools), link, workspaceId }, this.#rules)
-    link.plugin = plugin
-    this.#plugins.set(id, plugin)
+    link.serve(plugin)
+    this.#places.set(secret, { plugin, link })
     return plugin
   }
 
-  /** The plugin's SDK looks at no status, and takes no answer for success: whatever happens is said by an event. */
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const sessionId = String(request.headers[SESSION_HEADER] ?? '').slice(0, 128)
-    const refuse = (status: number, why: string): void => {
-      response.writeHead(status, { 'content-type': 'application/x-ndjson', connection: 'close' })
-      response.end(errorLines(sessionId, 'unknown', why))
-    }
     const [, secret = '', ...rest] = (request.url ?? '').split('/')
-    if (request.method !== 'POST' || `/${rest.join('/')}` !== PATH) return refuse(404, 'NOT_FOUND: there is nothing here')
-    const plugin = this.#plugins.get(hash(secret))
+    if (request.method !== 'POST' || `/${rest.join('/')}` !== PATH)
+      return refuse(request, response, 404, 'NOT_FOUND: there is nothing here')
+    const place = this.#places.at(secret)
     // The same for an address that never was, and one whose plugin is gone.
-    if (plugin === undefined) return refuse(401, 'UNAUTHORIZED: this host knows no plugin at this address')
-    const { maxCalls = MAX_CALLS } = this.#options
-    if (this.#calls >= maxCalls) return refuse(429, 'RATE_LIMITED: too many calls wait for an answer')
-    this.#calls++
+    if (place === undefined) return refuse(request, response, 401, 'UNAUTHORIZED: this host knows no plugin at this address')
     try {
-      await this.#transact(plugin, sessionId, request, response)
+      await this.#transact(place, request, response)
     } catch {
       response.destroy()
-    } finally {
-      this.#calls--
     }
   }
 
-  async #transact(plugin: DifyPlugin, sessionId: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const line = await this.#receive(request)
-    response.writeHead(200, { 'content-type': 'application/x-ndjson' })
-    const keepAlive = setInterval(() => response.write('\n\n'), KEEP_ALIVE_MS)
-    const link = plugin.link as HttpLink
-    try {
-      const call = callIn(line)
-      if (typeof call === 'string') response.end(errorLines(sessionId, requestOf(line), `${UNREADABLE}: ${call}`))
-      else if (call.sessionId !== sessionId) response.end(errorLines(sessionId, call.requestId, NO_SESSION))
-      else await plugin.answer(call, line!.bytes, (lines) => link.send(response, lines))
-      response.end()
-      await finished(response)
-    } finally {
-      clearInterval(keepAlive)
-    }
-  }
-
-  /** The first line of the body; the whole body is read, as no answer would be heard before. */
-  async #receive(request: IncomingMessage): Promise<Line | undefined> {
+  async #transact({ plugin, link }: Place, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { maxBodyBytes = MAX_LINE_BYTES } = this.#options
-    let first: Line | undefined
-    for await (const line of linesOf(this.#metered(request), () => maxBodyBytes)) first ??= line
-    return first
+    const length = Number(request.headers['content-length'] ?? maxBodyBytes)
+    await link.receiving(Math.min(length, maxBodyBytes), response, async () => {
+      const line = await firstLine(request, maxBodyBytes)
+      response.writeHead(200, CONTENT)
+      const keepAlive = setInterval(() => response.write('\n\n'), KEEP_ALIVE_MS)
+      try {
+        await this.#answer(plugin, line, sessionOf(request), (lines) => void response.write(lines))
+      } finally {
+        clearInterval(keepAlive)
+      }
+    })
+    response.end()
   }
+
+  async #answer(plugin: DifyPlugin, line: Line | undefined, sessionId: string, send: (lines: string) => void): Promise<void> {
+    const message = line === undefined || line.cut ? undefined : readMessage(line.text)
+    const call = message?.event === 'session' && message.message.type === 'invoke' ? message.message.call : undefined
+    if (call === undefined) {
+      const { requestId = UNKNOWN } = (line && traceOf(line.text)) ?? {}
+      const why =
+        line?.cut === true ? 'VALUE_TOO_LARGE: the body is larger than this host takes' : 'INVALID_ARGUMENT: the body is no call'
+      return send(errorLines(sessionId, requestId, UNREADABLE + why))
+    }
+    // A plugin has one of its sessions in the header of each call; what it says must be the same.
+    if (call.sessionId !== sessionId) return send(errorLines(sessionId, call.requestId, NO_SESSION))
+    await plugin.answer(call, line!.bytes, send)
+  }
+}
+
+interface Place {
+  readonly plugin: DifyPlugin
+  readonly link: HttpLink
+}
+
+/** By the digest of the secret, so that how long it takes to find one tells nothing of it. */
+class Places {
+  readonly #places = new Map<string, Place>()
+
+  get all(): readonly Place[] {
+    return [...this.#places.values()]
+  }
+
+  at(secret: string): Place | undefined {
+    return this.#places.get(digest(secret).toString('hex'))
+  }
+
+  set(secret: string, place: Place): void {
+    this.#places.set(digest(secret).toString('hex'), place)
+  }
+
+  delete(secret: string): void {
+    this.#places.delete(digest(secret).toString('hex'))
+  }
+}
+
+const CONTENT = { 'content-type': 'application/x-ndjson' }
+const UNKNOWN = 'unknown'
+
+/** The plugin's SDK looks at no status, and takes an empty answer to `set` for success: whatever happens is said by an event. */
+function refuse(request: IncomingMessage, response: ServerResponse, status: number, why: string): void {
+  request.resume()
+  response.writeHead(status, { ...CONTENT, connection: 'close' })
+  response.end(errorLines(sessionOf(request), UNKNOWN, why))
+}
+
+function sessionOf({ headers }: IncomingMessage): string {
+  return String(headers[SESSION_HEADER] ?? '').slice(0, 128)
+}
+
+/** The whole body is read: who is still sending hears no answer. */
+async function firstLine(request: IncomingMessage, maxBytes: number): Promise<Line | undefined> {
+  let first: Line | undefined
+  for await (const line of linesOf(request, () => maxBytes)) first ??= line
+  return first
 }

@@ -11,7 +11,8 @@ export interface SessionOptions {
   readonly timeoutMs: number
   readonly signal: AbortSignal | undefined
   readonly maxUnreadBytes: number
-  readonly onEnd: (session: Session) => void
+  /** Whether the plugin has said that it is the end; else it may still be at work. */
+  readonly onEnd: (session: Session, isSaid: boolean) => void
 }
 
 export class Session {
@@ -53,12 +54,12 @@ export class Session {
   }
 
   /** From now on nothing belongs to this session; what was said before can still be read. A second call does nothing. */
-  end(error?: unknown): void {
+  end(error?: unknown, isSaid = false): void {
     if (this.#isOver) return
     this.#isOver = true
     clearTimeout(this.#timer)
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
-    this.#options.onEnd(this)
+    this.#options.onEnd(this, isSaid)
     this.#messages.end(error)
   }
 

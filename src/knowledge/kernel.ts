@@ -22,6 +22,7 @@ export interface Kernel {
   ): number
   dots: Exactly
   squares: Exactly
+  gather(rows: number, count: number, column: number, out: number): void
 }
 
 type Exactly = (

@@ -209,4 +209,17 @@
         (local.set $out (i32.add (local.get $out) (i32.const 8)))
         (local.set $rows (i32.add (local.get $rows) (i32.const 4)))
         (br $next_row))))
+
+  ;; What a column of 64-bit floats has for listed rows.
+  (func (export "gather") (param $rows i32) (param $count i32) (param $column i32) (param $out i32)
+    (local $end i32)
+    (local.set $end (i32.add (local.get $rows) (i32.shl (local.get $count) (i32.const 2))))
+    (block $done
+      (loop $next_row
+        (br_if $done (i32.ge_u (local.get $rows) (local.get $end)))
+        (f64.store (local.get $out)
+          (f64.load (i32.add (local.get $column) (i32.shl (i32.load (local.get $rows)) (i32.const 3)))))
+        (local.set $out (i32.add (local.get $out) (i32.const 8)))
+        (local.set $rows (i32.add (local.get $rows) (i32.const 4)))
+        (br $next_row))))
 )

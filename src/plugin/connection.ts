@@ -29,7 +29,7 @@ export async function converse(plugin: Plugin, channel: Channel): Promise<void> 
   const heartbeat = setInterval(() => conversation.send('heartbeat', null, {}), HEARTBEAT_MS)
   conversation.send('heartbeat', null, {})
   try {
-    for await (const { text, cut } of linesOf(channel.incoming, MAX_LINE_BYTES)) {
+    for await (const { text, cut } of linesOf(channel.incoming, () => MAX_LINE_BYTES)) {
       const message = cut ? undefined : objectFrom(text)
       if (message === undefined) conversation.send('error', null, { error: 'a line that is no message' })
       else conversation.receive(message)

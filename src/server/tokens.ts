@@ -1,5 +1,5 @@
 /** Bearer tokens. Only their digests are kept, in the state store, so that every instance on one database knows the same tokens. */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { HoldfastError, type StateStore } from '../index.ts'
 import { readJson } from '../state/values.ts'
 import { StateSpace } from '../state/space.ts'
@@ -11,6 +11,8 @@ const TOKEN = /^hf_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/
 const PAGE = 1_000
 /** A revoked token is refused everywhere after this many milliseconds. */
 export const CACHE_MS = 5_000
+/** Tokens that an instance remembers meanwhile. */
+const MAX_KNOWN = 10_000
 
 /** What a token allows, and when it ends. */
 export interface Grant {
@@ -39,9 +41,9 @@ interface Stored extends TokenInfo {
 export class Tokens {
   readonly #state: StateStore
   readonly #space: StateSpace
-  readonly #known = new Map<string, { readonly stored: Stored | undefined; readonly until: number }>()
-  #any = false
-  #anyUntil = 0
+  readonly #known = new Map<string, Known>()
+  #any: { readonly found: Promise<boolean>; readonly until: number } | undefined
+  #anyEver = false
 
   constructor(state: StateStore) {
     this.#state = state
@@ -53,10 +55,10 @@ export class Tokens {
     const id = randomBytes(8).toString('hex')
     const secret = randomBytes(32).toString('base64url')
     const info: TokenInfo = { ...grant, id, createdAt: Date.now() }
-    const stored: Stored = { ...info, digest: digestOf(secret) }
+    const stored: Stored = { ...info, digest: digestOf(secret).toString('hex') }
     const set = [{ key: id, value: JSON.stringify(stored) }]
     await this.#state.run('tokens.create', 'write', undefined, (call) => this.#space.apply({ set }, call))
-    this.#anyUntil = 0
+    this.#any = undefined
     return { token: `hf_${id}_${secret}`, info }
   }
 
@@ -73,20 +75,35 @@ export class Tokens {
 
   /** False where there is no such token. Instances that know it take it for some seconds more. */
   async revoke(id: string): Promise<boolean> {
-    this.#known.delete(id)
     if (!/^[0-9a-f]{16}$/.test(id)) return false
     const run = this.#state.run('tokens.revoke', 'idempotent', undefined, (call) => this.#space.apply({ delete: [id] }, call))
-    return (await run) > 0
+    // Not before it is gone: until then somebody may read it once more.
+    return await run.then((deleted) => deleted > 0).finally(() => this.#known.delete(id))
   }
 
-  /** True where there is a token at all. Another instance's first one is seen after some seconds, and the last one's end too. */
+  /**
+   * True where there is a token, or was one as long as this object knows: who has once been asked for a token is not let in without one
+   * because the last was revoked. Another instance's first one is seen after some seconds.
+   */
   async any(): Promise<boolean> {
-    if (this.#anyUntil > Date.now()) return this.#any
+    if (this.#anyEver) return true
+    if (this.#any === undefined || this.#any.until <= Date.now()) {
+      this.#any = { found: this.#look(), until: Date.now() + CACHE_MS }
+    }
+    const asked = this.#any
+    try {
+      return await asked.found
+    } catch (error) {
+      if (this.#any === asked) this.#any = undefined
+      throw error
+    }
+  }
+
+  async #look(): Promise<boolean> {
     const scan = { prefix: '', limit: 1 }
     const keys = await this.#state.run('tokens.any', 'read', undefined, (call) => this.#space.scan(scan, call))
-    this.#any = keys.length > 0
-    this.#anyUntil = Date.now() + CACHE_MS
-    return this.#any
+    this.#anyEver ||= keys.length > 0
+    return this.#anyEver
   }
 
   /** What the token allows: one that is malformed, unknown, revoked or has ended is `UNAUTHORIZED`, without saying which. */
@@ -94,28 +111,53 @@ export class Tokens {
     const [, id, secret] = TOKEN.exec(token) ?? []
     if (id === undefined || secret === undefined) throw refused()
     const stored = await this.#find(id)
-    // An unknown id costs what a known one costs, so that ids cannot be told apart by time.
-    const matches = timingSafeEqual(Buffer.from(digestOf(secret)), Buffer.from(stored?.digest ?? NO_DIGEST))
-    if (stored === undefined || !matches || Date.now() >= (stored.expiresAt ?? Infinity)) throw refused()
-    const { workspaces, plugins, write } = stored
-    return { tokenId: id, workspaces, plugins, write }
+    // Also where there is no such id, so that the time tells nothing of the secret.
+    const matches = timingSafeEqual(digestOf(secret), stored?.digest ?? NO_DIGEST)
+    if (stored === undefined || !matches || Date.now() >= stored.expiresAt) throw refused()
+    return stored.access
   }
 
-  async #find(id: string): Promise<Stored | undefined> {
+  /** One read for all who ask at the same time. Unknown ids are not remembered: whoever makes them up would push out those that are. */
+  async #find(id: string): Promise<Remembered | undefined> {
     const known = this.#known.get(id)
-    if (known !== undefined && known.until > Date.now()) return known.stored
+    if (known !== undefined && known.until > Date.now()) return known.found
+    const fresh: Known = { found: this.#read(id), until: Date.now() + CACHE_MS }
+    this.#known.delete(id)
+    if (this.#known.size >= MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!)
+    this.#known.set(id, fresh)
+    let found: Remembered | undefined
+    try {
+      found = await fresh.found
+      return found
+    } finally {
+      if (found === undefined && this.#known.get(id) === fresh) this.#known.delete(id)
+    }
+  }
+
+  async #read(id: string): Promise<Remembered | undefined> {
     const entry = await this.#state.run('tokens.find', 'read', undefined, (call) => this.#space.entry(id, call))
-    const stored = entry === undefined ? undefined : toStored(entry.value, id)
-    if (this.#known.size >= PAGE) this.#known.clear()
-    this.#known.set(id, { stored, until: Date.now() + CACHE_MS })
-    return stored
+    if (entry === undefined) return undefined
+    const { workspaces, plugins, write, digest, expiresAt = Infinity } = toStored(entry.value, id)
+    return { access: { tokenId: id, workspaces, plugins, write }, digest: Buffer.from(digest, 'hex'), expiresAt }
   }
 }
 
-const NO_DIGEST = '0'.repeat(64)
+/** What is checked on every request. */
+interface Remembered {
+  readonly access: Access
+  readonly digest: Buffer
+  readonly expiresAt: number
+}
 
-function digestOf(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex')
+interface Known {
+  readonly found: Promise<Remembered | undefined>
+  readonly until: number
+}
+
+const NO_DIGEST = Buffer.alloc(32)
+
+function digestOf(secret: string): Buffer {
+  return hash('sha256', secret, 'buffer')
 }
 
 function toStored(value: string | Uint8Array, id: string): Stored {

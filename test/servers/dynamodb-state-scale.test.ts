@@ -136,8 +136,8 @@ withService('dynamodb', 'DynamoDB, how much is asked of it', (service) => {
     const client = rawClient(service.url)
     try {
       await fillRaw(client, at.table, rows(['w:kept', 'w:cleared']))
-      const script = fileURLToPath(new URL('../fixtures/dynamodb-rows.ts', import.meta.url))
-      const args = [`--max-old-space-size=${HEAP_MB}`, script, JSON.stringify(optionsAt(service.url, at.table))]
+      const script = fileURLToPath(new URL('../fixtures/state-rows.ts', import.meta.url))
+      const args = [`--max-old-space-size=${HEAP_MB}`, script, 'dynamodb', JSON.stringify(optionsAt(service.url, at.table))]
       const { stdout } = await exec(process.execPath, args)
       const all = { keys: ROWS, inOrder: true }
       expect(JSON.parse(stdout)).toMatchObject({ listed: all, removed: ROWS, left: { keys: 0 }, others: all })

@@ -121,8 +121,8 @@ describe('gcs with many objects', () => {
       Array.from({ length: ROWS }, (_, i) => `holdfast/state/${folderOf(`w:${workspace}`)}key-${String(i).padStart(8, '0')}`),
     )
     fake.fill(bucket, names)
-    const script = fileURLToPath(new URL('../fixtures/gcs-rows.ts', import.meta.url))
-    const args = [`--max-old-space-size=${HEAP_MB}`, script, JSON.stringify({ bucket, apiEndpoint: fake.url })]
+    const script = fileURLToPath(new URL('../fixtures/state-rows.ts', import.meta.url))
+    const args = [`--max-old-space-size=${HEAP_MB}`, script, 'gcs', JSON.stringify({ bucket, apiEndpoint: fake.url })]
     const { stdout } = await exec(process.execPath, args)
     const all = { keys: ROWS, inOrder: true }
     expect(JSON.parse(stdout)).toMatchObject({ listed: all, removed: ROWS, left: { keys: 0 }, others: all })

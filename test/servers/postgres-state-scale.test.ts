@@ -69,9 +69,9 @@ withService('postgres', 'Postgres', (service) => {
   it(`lists ${ROWS} keys and clears ${ROWS} among them in a heap of ${HEAP_MB} MB`, { timeout: 600_000 }, async () => {
     await using at = await open('state', 'postgres', service)
     await fill(at.prefix)
-    const script = fileURLToPath(new URL('../fixtures/postgres-state-rows.ts', import.meta.url))
+    const script = fileURLToPath(new URL('../fixtures/state-rows.ts', import.meta.url))
     const options = JSON.stringify(optionsAt(service.url, at.prefix))
-    const { stdout } = await exec(process.execPath, [`--max-old-space-size=${HEAP_MB}`, script, options])
+    const { stdout } = await exec(process.execPath, [`--max-old-space-size=${HEAP_MB}`, script, 'postgres', options])
     const all = { keys: ROWS, inOrder: true }
     expect(JSON.parse(stdout)).toMatchObject({ listed: all, removed: ROWS, left: { keys: 0 }, others: all })
     if (process.env['HOLDFAST_ROWS'] !== undefined) console.log(stdout)

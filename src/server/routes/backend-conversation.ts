@@ -1,19 +1,30 @@
 /** The backend tier of conversations. */
 import { z } from 'zod'
-import type {
-  ConversationBackend,
-  SessionRecordPatch,
-  MessageRecordPatch,
-  MessageSelection,
-} from '../../conversation/contract.ts'
+import type { ConversationBackend, MessageRecordPatch, MessageSelection, SessionRecordPatch } from '../../index.ts'
 import { EVERYTHING } from '../access.ts'
 import type { Endpoint } from '../endpoint.ts'
 import { id, workspace } from '../schemas/common.ts'
 import * as schema from '../schemas/conversation.ts'
+import { withinLimits } from '../sizes.ts'
 import { methodOf, unable, type MethodSpec } from './backends.ts'
 
 const conversation = <B extends z.ZodObject>(spec: Omit<MethodSpec<B, ConversationBackend>, 'need'>): Endpoint =>
   methodOf('conversation', { ...spec, need: (body) => ({ workspace: (body as { workspace: string }).workspace }) })
+
+/** The texts of a record. */
+interface Texts {
+  readonly content?: string | null | undefined
+  readonly state?: string | undefined
+  readonly metadata?: string | null | undefined
+  readonly parts?: string | null | undefined
+  readonly toolCalls?: string | null | undefined
+}
+
+function fits({ limits }: ConversationBackend, records: readonly Texts[]): void {
+  const contentBytes = records.map(({ content }) => content)
+  const jsonBytes = records.flatMap(({ state, metadata, parts, toolCalls }) => [state, metadata, parts, toolCalls])
+  withinLimits(limits, { contentBytes, jsonBytes })
+}
 
 const { sessionId } = schema
 const messageId = id('The message.')
@@ -25,7 +36,10 @@ export const CONVERSATION_METHODS: readonly Endpoint[] = [
     summary: 'Creates a session.',
     body: z.strictObject({ workspace, session: schema.sessionRecord }),
     result: z.null(),
-    run: (backend, body, call) => backend.createSession(body.workspace, body.session, call),
+    run: (backend, body, call) => {
+      fits(backend, [body.session])
+      return backend.createSession(body.workspace, body.session, call)
+    },
   }),
   conversation({
     name: 'getSession',
@@ -41,8 +55,10 @@ export const CONVERSATION_METHODS: readonly Endpoint[] = [
     summary: 'Changes fields of a session.',
     body: z.strictObject({ workspace, id: sessionId, patch: schema.sessionPatch, options: schema.patchOptions }),
     result: schema.sessionRecord.nullable(),
-    run: (backend, body, call) =>
-      backend.patchSession(body.workspace, body.id, body.patch as SessionRecordPatch, body.options, call),
+    run: (backend, { workspace, id, patch, options }, call) => {
+      fits(backend, [patch])
+      return backend.patchSession(workspace, id, patch as SessionRecordPatch, options, call)
+    },
   }),
   conversation({
     name: 'deleteSession',
@@ -66,7 +82,10 @@ export const CONVERSATION_METHODS: readonly Endpoint[] = [
     summary: 'Appends messages to a session.',
     body: z.strictObject({ workspace, sessionId, messages: schema.messageRecords, options: schema.appendOptions }),
     result: z.int(),
-    run: (backend, body, call) => backend.append(body.workspace, body.sessionId, body.messages, body.options, call),
+    run: (backend, body, call) => {
+      fits(backend, body.messages)
+      return backend.append(body.workspace, body.sessionId, body.messages, body.options, call)
+    },
   }),
   conversation({
     name: 'readMessages',
@@ -82,8 +101,10 @@ export const CONVERSATION_METHODS: readonly Endpoint[] = [
     summary: 'Changes fields of a message.',
     body: z.strictObject({ workspace, sessionId, id: messageId, patch: schema.messagePatch, options: schema.now }),
     result: schema.messageRecord.nullable(),
-    run: (backend, body, call) =>
-      backend.patchMessage(body.workspace, body.sessionId, body.id, body.patch as MessageRecordPatch, body.options, call),
+    run: (backend, { workspace, sessionId, id, patch, options }, call) => {
+      fits(backend, [patch])
+      return backend.patchMessage(workspace, sessionId, id, patch as MessageRecordPatch, options, call)
+    },
   }),
   conversation({
     name: 'deleteMessages',
@@ -98,9 +119,15 @@ export const CONVERSATION_METHODS: readonly Endpoint[] = [
     name: 'restore',
     mode: 'write',
     summary: 'Writes a session and its messages as they were.',
-    body: z.strictObject({ workspace, session: schema.sessionRecord, messages: schema.messageRecords }),
+    body: z
+      .strictObject({ workspace, session: schema.sessionRecord, messages: schema.messageRecords })
+      .refine(({ session, messages }) => schema.isHistory(session, messages), 'is no history of a session'),
     result: z.null(),
-    run: (backend, body, call) => backend.restore(body.workspace, body.session, body.messages, call),
+    run: (backend, body, call) => {
+      fits(backend, [body.session])
+      fits(backend, body.messages)
+      return backend.restore(body.workspace, body.session, body.messages, call)
+    },
   }),
   conversation({
     name: 'search',

@@ -1,13 +1,12 @@
 /** The backend tier of knowledge. */
 import { z } from 'zod'
-import { HoldfastError } from '../../index.ts'
-import type { CollectionRecord, KnowledgeBackend } from '../../knowledge/contract.ts'
-import type { BackendCall } from '../../store/contract.ts'
+import { HoldfastError, type BackendCall, type CollectionRecord, type KnowledgeBackend } from '../../index.ts'
 import { EVERYTHING } from '../access.ts'
 import type { Endpoint } from '../endpoint.ts'
 import { workspace } from '../schemas/common.ts'
 import { workspaceQuery } from '../schemas/conversation.ts'
 import * as schema from '../schemas/knowledge.ts'
+import { withinLimits } from '../sizes.ts'
 import { methodOf, unable, type MethodSpec } from './backends.ts'
 
 const knowledge = <B extends z.ZodObject>(spec: Omit<MethodSpec<B, KnowledgeBackend>, 'need'>): Endpoint =>
@@ -41,7 +40,10 @@ export const KNOWLEDGE_METHODS: readonly Endpoint[] = [
     summary: 'Creates a collection.',
     body: z.strictObject({ workspace, collection }),
     result: z.null(),
-    run: (backend, body, call) => backend.createCollection(body.workspace, body.collection, call),
+    run: (backend, body, call) => {
+      withinLimits(backend.limits, { dimension: body.collection.dimension })
+      return backend.createCollection(body.workspace, body.collection, call)
+    },
   }),
   knowledge({
     name: 'describeCollection',
@@ -73,13 +75,14 @@ export const KNOWLEDGE_METHODS: readonly Endpoint[] = [
     summary: 'Inserts or upserts documents.',
     body: z.strictObject({ workspace, collection, documents: schema.documentRecords, mode: z.enum(['insert', 'upsert']) }),
     result: z.null(),
-    run: async (backend, body, call) => {
-      const stored = await verified(backend, body.workspace, body.collection, call)
-      fitting(
-        body.documents.map(({ embedding }) => embedding),
-        stored,
-      )
-      await backend.write(body.workspace, stored, body.documents, body.mode, call)
+    run: async (backend, { workspace, collection, documents, mode }, call) => {
+      const contentBytes = documents.map(({ content }) => content)
+      const jsonBytes = documents.map(({ metadata }) => metadata)
+      withinLimits(backend.limits, { batch: documents.length, contentBytes, jsonBytes })
+      const stored = await verified(backend, workspace, collection, call)
+      const embeddings = documents.map(({ embedding }) => embedding)
+      fitting(embeddings, stored)
+      await backend.write(workspace, stored, documents, mode, call)
     },
   }),
   knowledge({
@@ -89,6 +92,7 @@ export const KNOWLEDGE_METHODS: readonly Endpoint[] = [
     body: z.strictObject({ workspace, collection, ids: schema.documentIds, withEmbeddings: z.boolean() }),
     result: documents,
     run: async (backend, body, call) => {
+      withinLimits(backend.limits, { batch: body.ids.length })
       const stored = await verified(backend, body.workspace, body.collection, call)
       const found = (await backend.get?.(body.workspace, stored, body.ids, body.withEmbeddings, call)) ?? unable('get')
       return found.map(schema.fromDocument)

@@ -31,6 +31,7 @@ export function methodOf<K extends Kind, B extends z.ZodObject>(
     query: nothing,
     body: spec.body,
     result: z.object({ result: spec.result }),
+    needsBody: true,
     need: ({ body }) => ({ ...spec.need(body as z.output<B>), write: spec.mode !== 'read' }),
     run: async (input) => {
       const { core } = input[kind] as { readonly core: StoreCore<Served[K]['core']['backend']> }

@@ -1,14 +1,14 @@
 /** Plugin storage: values are the bodies themselves, streamed both ways. */
-import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
-import type { ByteRange, OpenValue, PluginStorage } from '../../plugin-storage/index.ts'
-import { parsePluginId } from '../../plugin-storage/index.ts'
+import { parsePluginId, type OpenValue, type PluginStorage } from '../../plugin-storage/index.ts'
+import { decodeCursor, encodeCursor } from '../../store/cursor.ts'
 import { EVERYTHING, type Need } from '../access.ts'
 import { BYTES, endpoint, Reply, type Endpoint, type Input } from '../endpoint.ts'
-import { bytesOf, ttlOf } from '../bodies.ts'
+import { ttlOf, type Body } from '../bodies.ts'
+import { asksForNone, failed } from '../preconditions.ts'
 import { HttpProblem } from '../problem.ts'
-import { rangeOf } from '../range.ts'
+import { rangeOf, type Range } from '../range.ts'
 import { bad } from '../request.ts'
 import { flag, id, integer, text, workspace } from '../schemas/common.ts'
 
@@ -33,6 +33,7 @@ const scope = z.strictObject({ workspace, plugin })
 const value = scope.extend({ key: id('The key.', MAX_KEY_BYTES) })
 
 type Scope = z.output<typeof scope>
+type Value = z.output<typeof value>
 
 function storageOf({ plugins, query }: Pick<Input<Scope, unknown>, 'plugins' | 'query'>): PluginStorage {
   return plugins.session({ workspaceId: query.workspace, pluginId: query.plugin }).storage
@@ -54,20 +55,9 @@ export const STORAGE: readonly Endpoint[] = [
     need: need(false),
     run: async (input) => {
       const opened = await storageOf(input).open(input.query.key, input.call)
-      if (opened === undefined) throw missing()
-      return partOf(opened, input.headers.get('range'))
-    },
-  }),
-  endpoint({
-    method: 'HEAD',
-    path: PATH,
-    tag: 'storage',
-    summary: 'Whether there is a value, and its size.',
-    query: value,
-    need: need(false),
-    run: async (input) => {
-      const opened = await storageOf(input).open(input.query.key, input.call)
-      return new Reply(opened === undefined ? 404 : 200, null, opened && { ...OCTETS, 'content-length': String(opened.size) })
+      if (opened === undefined) throw new HttpProblem('NOT_FOUND', 'there is no such value')
+      // There are no validators, so that none can be the one that a conditional range asks for.
+      return partOf(opened, input.headers.has('if-range') ? null : input.headers.get('range'))
     },
   }),
   endpoint({
@@ -82,21 +72,7 @@ export const STORAGE: readonly Endpoint[] = [
       'if-none-match': '`*`: only where there is no value.',
     },
     need: need(true),
-    run: async (input) => {
-      const ttl = ttlOf(input.headers)
-      const onlyNew = input.headers.get('if-none-match')
-      if (onlyNew !== null && onlyNew !== '*') throw bad('if-none-match takes only *')
-      const storage = storageOf(input)
-      const { key } = input.query
-      if (onlyNew === '*') {
-        const added = await storage.setIfAbsent(key, await bytesOf(input.body, input.limits.maxBodyBytes), { ...input.call, ttl })
-        if (!added) throw new HttpProblem('CONFLICT', 'there is a value already', 412)
-        return undefined
-      }
-      const body = input.body ?? new Blob([]).stream()
-      await pipeline(toReadable(body), storage.createWriteStream(key, { ...input.call, ttl }))
-      return undefined
-    },
+    run: put,
   }),
   endpoint({
     method: 'DELETE',
@@ -115,17 +91,20 @@ export const STORAGE: readonly Endpoint[] = [
     summary: 'Keys in bytewise order.',
     query: scope.extend({
       prefix: text(MAX_KEY_BYTES, 'Only keys that begin like this.').default(''),
-      after: id('Continue behind this key.', MAX_KEY_BYTES).optional(),
       limit: integer(1, MAX_PAGE, 'Keys a page.').default(100),
+      cursor: z.string().optional(),
     }),
-    result: z.object({ items: z.array(z.string()), after: z.string().optional() }),
+    result: z.object({ items: z.array(z.string()), cursor: z.string().optional() }),
     need: need(false),
     run: async (input) => {
-      const { prefix, after, limit } = input.query
+      const { prefix, limit, cursor } = input.query
+      const after = cursor === undefined ? undefined : afterOf(cursor, prefix)
       const found = storageOf(input).scanPrefix(prefix, { ...input.call, after })
-      // One more than asked, so that `after` is given only where it leads somewhere.
-      const keys = await Array.fromAsync(take(found, limit + 1))
-      return keys.length <= limit ? { items: keys } : { items: keys.slice(0, limit), after: keys[limit - 1] }
+      // One more than asked, so that a cursor is given only where it leads somewhere.
+      const items = await Array.fromAsync(take(found, limit + 1))
+      if (items.length <= limit) return { items }
+      items.length = limit
+      return { items, cursor: encodeCursor(CURSOR_TAG, [prefix, items[limit - 1]!]) }
     },
   }),
   endpoint({
@@ -177,6 +156,32 @@ export const STORAGE: readonly Endpoint[] = [
 ]
 
 const OCTETS = { 'content-type': 'application/octet-stream' }
+const CURSOR_TAG = 'storage'
+/** A body that says that it is no longer than this is stored in one call; others are streamed, chunk by chunk. */
+const SMALL_BYTES = 256 * 1_024
+
+async function put(input: Input<Value, Body>): Promise<undefined> {
+  const { query, body, headers, limits } = input
+  const options = { ...input.call, ttl: ttlOf(headers) }
+  const onlyNew = asksForNone(headers)
+  const storage = storageOf(input)
+  body.check(limits.maxValueBytes)
+  if (onlyNew) {
+    const added = await storage.setIfAbsent(query.key, await body.bytes(limits.maxBodyBytes), options)
+    if (!added) throw failed()
+  } else if ((body.length ?? Infinity) <= SMALL_BYTES) {
+    await storage.set(query.key, await body.bytes(SMALL_BYTES), options)
+  } else {
+    await pipeline(body.pieces(limits.maxValueBytes), storage.createWriteStream(query.key, options))
+  }
+  return undefined
+}
+
+function afterOf(cursor: string, prefix: string): string {
+  const [of, after] = decodeCursor(CURSOR_TAG, cursor, ['string', 'string'])
+  if (of !== prefix || !after.startsWith(prefix)) throw bad('cursor belongs to a listing of another prefix')
+  return after
+}
 
 async function* take<T>(items: AsyncIterable<T>, count: number): AsyncGenerator<T, void> {
   let left = count
@@ -186,25 +191,20 @@ async function* take<T>(items: AsyncIterable<T>, count: number): AsyncGenerator<
   }
 }
 
-function missing(): HttpProblem {
-  return new HttpProblem('NOT_FOUND', 'there is no such value')
-}
-
 function partOf(opened: OpenValue, header: string | null): Reply {
   const { size } = opened
   const range = header === null ? undefined : rangeOf(header, size)
-  if (range === 'unsatisfiable') throw new HttpProblem('INVALID_ARGUMENT', `the value has ${size} bytes`, 416)
+  if (range === 'unsatisfiable') {
+    throw new HttpProblem('INVALID_ARGUMENT', `the value has ${size} bytes`, 416, { 'content-range': `bytes */${size}` })
+  }
   const headers = { ...OCTETS, 'accept-ranges': 'bytes' }
-  if (range === undefined) return new Reply(200, streamOf(opened), { ...headers, 'content-length': String(size) })
+  if (range === undefined) return new Reply(200, bodyOf(opened), { ...headers, 'content-length': String(size) })
   const { start, end } = range
   const about = { 'content-length': String(end - start + 1), 'content-range': `bytes ${start}-${end}/${size}` }
-  return new Reply(206, streamOf(opened, range), { ...headers, ...about })
+  return new Reply(206, bodyOf(opened, range), { ...headers, ...about })
 }
 
-function streamOf(opened: OpenValue, range?: ByteRange): ReadableStream<Uint8Array> {
-  return Readable.toWeb(opened.createReadStream(range))
-}
-
-function toReadable(body: ReadableStream<Uint8Array>): Readable {
-  return Readable.fromWeb(body)
+function bodyOf({ bytes, createReadStream }: OpenValue, range?: Range): Reply['body'] {
+  if (bytes === undefined) return createReadStream(range)
+  return range === undefined ? bytes : bytes.subarray(range.start, range.end + 1)
 }

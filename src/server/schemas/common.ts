@@ -1,7 +1,7 @@
 /** Schemas of what all requests have in common. They check what a store would have checked, and describe it for the OpenAPI document. */
 import { z } from 'zod'
 import { byteLength } from '../../store/platform.ts'
-import { isPlainObject } from '../../store/json.ts'
+import { isPlainObject, MAX_DEPTH } from '../../store/json.ts'
 import { isPlainText, MAX_ID_BYTES } from '../../store/text.ts'
 
 /** Text that every engine can keep, up to so many bytes. */
@@ -31,10 +31,17 @@ export function jsonText(kind: 'object' | 'array'): z.ZodString {
 function isJsonOf(kind: 'object' | 'array', value: string): boolean {
   try {
     const parsed: unknown = JSON.parse(value)
-    return typeof parsed === 'object' && parsed !== null && Array.isArray(parsed) === (kind === 'array') && isPlainText(value)
+    if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed) !== (kind === 'array')) return false
+    return isPlainText(value) && isShallow(parsed, MAX_DEPTH)
   } catch {
     return false
   }
+}
+
+/** Whoever reads what is nested deeper may run out of stack. */
+export function isShallow(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  return depth > 0 && Object.values(value).every((member) => isShallow(member, depth - 1))
 }
 
 /** A text column: the content, or, where `escaped`, a JSON string literal of it. */

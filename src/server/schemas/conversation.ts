@@ -55,6 +55,15 @@ export const messagePatch = z
   .refine(({ content, escaped }) => (content === undefined) === (escaped === undefined), 'content and escaped go together')
   .refine(({ content, escaped }) => content === undefined || isContent(content, escaped === true), CONTENT)
 
+/** What a session can have come to: seqs rise, ids differ, and the session has counted them all. */
+export function isHistory(
+  { lastSeq }: z.output<typeof sessionRecord>,
+  messages: readonly { readonly id: string; readonly seq: number }[],
+): boolean {
+  const rises = messages.every(({ seq }, i) => seq > (messages[i - 1]?.seq ?? 0))
+  return rises && (messages.at(-1)?.seq ?? 0) <= lastSeq && new Set(messages.map(({ id }) => id)).size === messages.length
+}
+
 const ids = z.array(id('A message.', MAX_ID_BYTES)).min(1).max(MAX_ITEMS)
 
 export const sessionQuery = z.strictObject({

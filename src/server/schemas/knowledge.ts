@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import type { CollectionRecord, DocumentRecord, FilterNode, HitRecord } from '../../index.ts'
 import { checkField, MAX_FILTER_DEPTH } from '../../knowledge/filter.ts'
-import { entriesOf, floats, id, isContent, jsonText, milliseconds, text, toBase64 } from './common.ts'
+import { entriesOf, floats, id, isContent, isShallow, jsonText, milliseconds, text, toBase64 } from './common.ts'
 import { MAX_ID_BYTES } from '../../store/text.ts'
 
 const MAX_ITEMS = 10_000
@@ -39,6 +39,7 @@ export const documentRecords = z
       .refine(({ content, escaped }) => isContent(content, escaped), 'content must be plain text or an escaped literal'),
   )
   .max(MAX_ITEMS)
+  .refine((documents) => new Set(documents.map(({ id }) => id)).size === documents.length, 'an id is there twice')
 
 const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()])
 const path = z.array(z.string().min(1).max(MAX_ID_BYTES)).min(1).max(MAX_FILTER_DEPTH)
@@ -57,11 +58,6 @@ export const filterNode = z
   .refine((value) => isShallow(value, 2 * MAX_FILTER_DEPTH + 2), 'is nested too deeply')
   .pipe(node)
   .transform((value) => value as FilterNode)
-
-function isShallow(value: unknown, depth: number): boolean {
-  if (typeof value !== 'object' || value === null) return true
-  return depth > 0 && Object.values(value).every((member) => isShallow(member, depth - 1))
-}
 
 function isField(name: string): boolean {
   try {

@@ -1,0 +1,181 @@
+/** A search of some blocks of a collection's memory, in whichever thread. */
+import { createKernel, type Kernel, type SharedMemory } from './kernel.ts'
+import { MAX_HEAP, type Layout } from './scan-layout.ts'
+import { quantiseQuery } from './scan-quantise.ts'
+import { cosine, euclideanScore, norm } from './score.ts'
+
+export interface Part {
+  readonly query: Float32Array
+  readonly limit: number
+  /** Looks at every row in full, not at its codes first. */
+  readonly inFull: boolean
+  /** The block that the bitmap begins with. */
+  readonly firstBlock: number
+  /** A bit for each row of the blocks: whether it is a candidate. It is whole blocks long. */
+  readonly bitmap: Uint32Array
+}
+
+/** The best rows of a part, in no order, with all that tie with the last of them. Rows are counted from the first block of all. */
+export interface Found {
+  readonly rows: Uint32Array
+  readonly scores: Float64Array
+}
+
+/** Searches in one slot of a memory, which nobody else may use at the time. Rows must not change while their bit is set. */
+export class PartSearch {
+  readonly #kernel: Kernel
+  readonly #layout: Layout
+  readonly #slot: number
+  readonly #state: Int32Array
+  readonly #heap: Float64Array
+  readonly #bitmap: Uint32Array
+  readonly #rows: Int32Array
+  readonly #outRows: Int32Array
+  readonly #out: Float64Array
+  readonly #queryCodes: Int16Array
+  readonly #queryFloats: Float32Array
+
+  constructor(memory: SharedMemory, layout: Layout, slot: number) {
+    const { buffer } = memory
+    const at = slot * layout.slotBytes
+    this.#kernel = createKernel(memory)
+    this.#layout = layout
+    this.#slot = at
+    this.#state = new Int32Array(buffer, at, 1)
+    this.#heap = new Float64Array(buffer, at + 8, MAX_HEAP)
+    this.#bitmap = new Uint32Array(buffer, at + layout.bitmap, layout.blockRows / 32)
+    this.#rows = new Int32Array(buffer, at + layout.rows, layout.blockRows)
+    this.#outRows = new Int32Array(buffer, at + layout.out, layout.blockRows * 4)
+    this.#out = new Float64Array(buffer, at + layout.out, layout.blockRows * 2)
+    this.#queryCodes = new Int16Array(buffer, at + layout.queryCodes, layout.codeStride)
+    this.#queryFloats = new Float32Array(buffer, at + layout.queryFloats, layout.dimension)
+  }
+
+  run(part: Part): Found {
+    this.#queryFloats.set(part.query)
+    const candidates = part.inFull || part.limit > MAX_HEAP ? this.#marked(part) : this.#promising(part)
+    return best(this.#scored(candidates, norm(part.query)), part.limit)
+  }
+
+  /** All rows whose bit is set, ascending. */
+  #marked({ bitmap, firstBlock }: Part): Uint32Array {
+    const rows = new Growing()
+    const first = firstBlock * this.#layout.blockRows
+    for (let word = 0; word < bitmap.length; word++) {
+      for (let bits = bitmap[word]!; bits !== 0; bits &= bits - 1) rows.add(first + word * 32 + 31 - Math.clz32(bits & -bits), 0)
+    }
+    return rows.rows()
+  }
+
+  /** Those of them that may be among the best, by their codes: every row's upper bound that reaches the worst of the best lower bounds. */
+  #promising(part: Part): Uint32Array {
+    const { blockRows, distance } = this.#layout
+    const queryNorm = norm(part.query)
+    const figures = quantiseQuery(part.query, queryNorm, distance, this.#queryCodes)
+    const words = blockRows / 32
+    const seen = new Growing()
+    this.#state[0] = 0
+    for (let i = 0; i * words < part.bitmap.length; i++) {
+      const marked = part.bitmap.subarray(i * words, (i + 1) * words)
+      if (marked.every((word) => word === 0)) continue
+      this.#bitmap.set(marked)
+      const block = part.firstBlock + i
+      const count = this.#scan(block, part.limit, figures)
+      for (let j = 0; j < count; j++) seen.add(block * blockRows + this.#outRows[j * 4]!, this.#out[j * 2 + 1]!)
+    }
+    const floor = this.#state[0] < part.limit ? -Infinity : this.#heap[0]!
+    return seen.rows(floor - slack(floor, queryNorm * queryNorm))
+  }
+
+  #scan(block: number, limit: number, figures: ReturnType<typeof quantiseQuery>): number {
+    const { codeStride, factors, errors, offsets, blockRows, bitmap, queryCodes, out } = this.#layout
+    const at = this.#blockAt(block)
+    const slot = this.#slot
+    return this.#kernel.scan(
+      ...([at, codeStride, at + factors, at + errors, at + offsets] as const),
+      ...([slot + bitmap, blockRows / 32, slot + queryCodes] as const),
+      ...([figures.factor, figures.error, figures.offsetError] as const),
+      ...([slot, limit, slot + out] as const),
+    )
+  }
+
+  /** The scores of rows that ascend. */
+  #scored(rows: Uint32Array, queryNorm: number): Found {
+    const { blockRows } = this.#layout
+    const scores = new Float64Array(rows.length)
+    for (let from = 0, to; from < rows.length; from = to) {
+      const block = Math.floor(rows[from]! / blockRows)
+      const end = (block + 1) * blockRows
+      for (to = from; to < rows.length && rows[to]! < end; to++) this.#rows[to - from] = rows[to]! - block * blockRows
+      this.#score(block, queryNorm, scores.subarray(from, to))
+    }
+    return { rows, scores }
+  }
+
+  #score(block: number, queryNorm: number, scores: Float64Array): void {
+    const { distance, dimension, floats, floatStride, rows, out, queryFloats } = this.#layout
+    const slot = this.#slot
+    const products = distance === 'euclidean' ? this.#kernel.squares : this.#kernel.dots
+    const at = this.#blockAt(block)
+    products(slot + rows, scores.length, at + floats, floatStride, slot + queryFloats, dimension, slot + out)
+    if (distance === 'dot') return scores.set(this.#out.subarray(0, scores.length))
+    if (distance === 'euclidean') {
+      for (let i = 0; i < scores.length; i++) scores[i] = euclideanScore(this.#out[i]!)
+      return
+    }
+    this.#kernel.gather(slot + rows, scores.length, at + this.#layout.norms, slot + out + scores.length * 8)
+    for (let i = 0; i < scores.length; i++) scores[i] = cosine(this.#out[i]!, queryNorm, this.#out[scores.length + i]!)
+  }
+
+  #blockAt(block: number): number {
+    return this.#layout.firstBlock + block * this.#layout.blockBytes
+  }
+}
+
+/** What ties in rounded scores, and the rounding of the scores themselves, can move. */
+function slack(floor: number, squaredQuery: number): number {
+  return floor === -Infinity ? 0 : 1e-12 * (Math.abs(floor) + squaredQuery) + 1e-30
+}
+
+/** The scores from the best `limit` on, with all that tie with the last. */
+function best({ rows, scores }: Found, limit: number): Found {
+  if (rows.length <= limit) return { rows, scores }
+  const worst = scores.toSorted()[rows.length - limit]!
+  const kept = new Growing()
+  for (let i = 0; i < rows.length; i++) if (scores[i]! >= worst) kept.add(rows[i]!, scores[i]!)
+  return kept.found()
+}
+
+/** Rows and a number with each. */
+class Growing {
+  #rows = new Uint32Array(256)
+  #numbers = new Float64Array(256)
+  #length = 0
+
+  add(row: number, value: number): void {
+    if (this.#length === this.#rows.length) this.#grow()
+    this.#rows[this.#length] = row
+    this.#numbers[this.#length++] = value
+  }
+
+  /** Those whose number is not below the floor. */
+  rows(floor = -Infinity): Uint32Array {
+    let kept = 0
+    const rows = new Uint32Array(this.#length)
+    for (let i = 0; i < this.#length; i++) if (!(this.#numbers[i]! < floor)) rows[kept++] = this.#rows[i]!
+    return rows.subarray(0, kept)
+  }
+
+  found(): Found {
+    return { rows: this.#rows.slice(0, this.#length), scores: this.#numbers.slice(0, this.#length) }
+  }
+
+  #grow(): void {
+    const rows = new Uint32Array(this.#rows.length * 4)
+    rows.set(this.#rows)
+    const numbers = new Float64Array(rows.length)
+    numbers.set(this.#numbers)
+    this.#rows = rows
+    this.#numbers = numbers
+  }
+}
