@@ -114,7 +114,8 @@ export function gcsHarness(server: Server): Harness<StateStore> {
       await proxy.close()
       await removeBucket(server.direct, bucket)
     }
-    return { options: { bucket, apiEndpoint: proxy.url(server.direct) }, proxy, remove }
+    // A connection that was reset is found out by using it: what is safe is tried again, as by default.
+    return { options: { bucket, apiEndpoint: proxy.url(server.direct), retries: 2 }, proxy, remove }
   })
 }
 

@@ -178,8 +178,8 @@ for (const backend of BACKENDS) {
       const store = await create(backend, { url: server.url, retries: 0 })
       await store.setMany({ a: 1, b: 2 })
       await withRaw(server.url, (client) => client.configSet('maxmemory', '1'))
-      for (const write of [store.set('c', 1), store.increment('a'), store.workspace('w').set('k', 1)]) {
-        expect(await failure(write)).toMatchObject({ code: 'UNAVAILABLE', outcome: 'not-applied' })
+      for (const write of [() => store.set('c', 1), () => store.increment('a'), () => store.workspace('w').set('k', 1)]) {
+        expect(await failure(write())).toMatchObject({ code: 'UNAVAILABLE', outcome: 'not-applied' })
       }
       expect([await store.get('a'), await store.keys(), await store.delete('b')]).toEqual([1, ['a', 'b'], true])
       expect((await store.listWorkspaces()).items).toEqual([''])
