@@ -3,12 +3,26 @@ import { cpus } from 'node:os'
 import { readServices, servicesHome, type Service } from '../scripts/services/home.ts'
 import { isAlive } from '../scripts/services/process.ts'
 import { compare, table } from './measure.ts'
+import { dynamodbState } from './servers/dynamodb-state.ts'
 import type { ServerBench } from './servers/frame.ts'
+import { gcsState } from './servers/gcs-state.ts'
+import { pgvectorKnowledge } from './servers/pgvector-knowledge.ts'
 import { postgresConversation, postgresPrepared, postgresScale } from './servers/postgres-conversation.ts'
+import { postgresState } from './servers/postgres-state.ts'
 import { redisState, valkeyState } from './servers/redis-state.ts'
 
 /** Every comparison on a server, in the order of the report. */
-const BENCHES: readonly ServerBench[] = [postgresConversation, postgresPrepared, postgresScale, redisState, valkeyState]
+const BENCHES: readonly ServerBench[] = [
+  postgresConversation,
+  postgresPrepared,
+  postgresScale,
+  postgresState,
+  pgvectorKnowledge,
+  redisState,
+  valkeyState,
+  dynamodbState,
+  gcsState,
+]
 
 /** The tables of those whose title begins with one of the names, or of all; a service that does not run is named. */
 export async function servers(names: readonly string[]): Promise<string> {

@@ -3,7 +3,7 @@
  * ones; `all`: every one. `-- --list` prints the names of those that run.
  */
 import { parseArgs } from 'node:util'
-import { NAMES, REQUIRED } from './services/catalogue.ts'
+import { NAMES, REQUIRED, TOOL_NAMES } from './services/catalogue.ts'
 import { servicesHome, type Service } from './services/home.ts'
 import { down, running, since, up } from './services/up.ts'
 
@@ -11,7 +11,8 @@ const USAGE = `npm run services [names…]        start, the required ones where
 npm run services:stop [names…]   stop, all where none is named
 npm run services -- --list       print the names of those that run
 services: ${NAMES.join(', ')}
-required: ${REQUIRED.join(', ')}`
+required: ${REQUIRED.join(', ')}
+installed only, with the required ones and with all: ${TOOL_NAMES.join(', ')}`
 
 function table(services: readonly Service[]): string {
   const rows = services.map(({ name, engine, version, url, category }) => {
@@ -37,6 +38,7 @@ async function main(): Promise<void> {
     return console.log(ended.length === 0 ? 'nothing was running' : `${ended.length} stopped`)
   }
   const services = await up({ home, names: positionals, keep: values.keep, progress })
+  if (services.length === 0) return console.log(`ready after ${since(began)}`)
   console.log(`${table(services)}\nready after ${since(began)}; with passwords in ${home}/services.json`)
 }
 

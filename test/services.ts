@@ -3,7 +3,7 @@
  * the reason; where HOLDFAST_REQUIRE names it (a list by commas, or `all`), they fail.
  */
 import { beforeEach, describe, onTestFinished, type TestContext } from 'vitest'
-import { engineOf, NAMES } from '../scripts/services/catalogue.ts'
+import { engineOf, NAMES, TOOL_NAMES } from '../scripts/services/catalogue.ts'
 import { readServices, servicesHome, type Service } from '../scripts/services/home.ts'
 import { startPrivate, type Instance } from '../scripts/services/private.ts'
 import { isAlive } from '../scripts/services/process.ts'
@@ -12,9 +12,11 @@ export type { Instance, Service }
 
 /** `embedded` is the tests that need nothing but Node, which always run. */
 const required: readonly string[] = (process.env['HOLDFAST_REQUIRE'] ?? '').split(',').filter((name) => name !== '')
-const unknown = required.filter((name) => !['embedded', 'all', ...NAMES].includes(name))
+const unknown = required.filter((name) => !['embedded', 'all', ...NAMES, ...TOOL_NAMES].includes(name))
 if (unknown.length > 0)
-  throw new Error(`HOLDFAST_REQUIRE names ${unknown.join(', ')}; there are all, embedded, ${NAMES.join(', ')}`)
+  throw new Error(
+    `HOLDFAST_REQUIRE names ${unknown.join(', ')}; there are all, embedded, ${[...NAMES, ...TOOL_NAMES].join(', ')}`,
+  )
 
 /** A service that runs, or undefined. It is not asked: who runs the tests has started it, and a process that hangs is a failure. */
 export function runningService(name: string): Service | undefined {

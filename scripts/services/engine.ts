@@ -27,18 +27,22 @@ export interface Plan {
 /** What a service was planned to be, as its `answer` sees it. */
 export type Planned = Plan['service'] & { readonly home: string }
 
-export interface Engine {
+/** What can be brought to the machine. */
+export interface Installable {
   readonly name: string
+  /** Whether everything is there that is used of it. */
+  isInstalled(home: string): boolean
+  /** Brings what is missing; safe to repeat after it was interrupted. */
+  install(home: string): Promise<void>
+}
+
+export interface Engine extends Installable {
   readonly engine: string
   readonly category: Service['category']
   /** More to know of it than its version, e.g. of an extension; for the notes of a service. */
   extras?(home: string): Readonly<Record<string, string>>
   /** Services that must run before, and that it uses. */
   readonly after?: readonly string[]
-  /** Whether everything is there that `plan` and the processes use. */
-  isInstalled(home: string): boolean
-  /** Brings what is missing; safe to repeat after it was interrupted. */
-  install(home: string): Promise<void>
   plan(place: Place): Promise<Plan>
   /** Once, when all processes listen: what makes servers a cluster. It may throw until they do. */
   settle?(planned: Planned): Promise<void>

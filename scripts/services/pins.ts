@@ -28,3 +28,5 @@ export const PROGRAMS = [
 
 export const DYNAMODB_LOCAL = '2.6.1'
 export const FAKE_GCS_SERVER = 'v1.56.1'
+/** The newest that runs on Python 3.11. */
+export const DIFY_SDK = '0.7.4'

@@ -1,7 +1,7 @@
 /** Brings services up and down: what runs and answers stays as it is. */
 import { join } from 'node:path'
-import { chosen, engineOf, NAMES } from './catalogue.ts'
-import type { Engine, Place } from './engine.ts'
+import { chosen, chosenTools, engineOf, NAMES } from './catalogue.ts'
+import type { Engine, Installable, Place } from './engine.ts'
 import { makeHome, readServices, writeServices, type Service, type Services } from './home.ts'
 import { aboutOf, launch, prepare, processesIn, stopIn } from './instance.ts'
 import { locked } from './lock.ts'
@@ -26,14 +26,19 @@ export async function up({ home, names, keep = false, progress }: UpOptions): Pr
   makeHome(home)
   const work = async (): Promise<Service[]> => {
     // One after the other: they share an installer.
-    const missing = new Map<Engine, unknown>()
-    for (const engine of engines) await installed(engine, home, progress).catch((error: unknown) => missing.set(engine, error))
+    const missing = new Map<Installable, unknown>()
+    const tools = chosenTools(names)
+    for (const each of [...engines, ...tools]) {
+      await installed(each, home, progress).catch((error: unknown) => missing.set(each, error))
+    }
     const session = new Session(home, keep, progress)
     const results = await Promise.allSettled(
       engines.map((engine) => (missing.has(engine) ? Promise.reject(missing.get(engine) as Error) : session.bring(engine))),
     )
     await sweepPrivate(home)
-    const failed = results.flatMap((result) => (result.status === 'rejected' ? [(result.reason as Error).message] : []))
+    const reasons = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as Error] : []))
+    const unmet = tools.flatMap((tool) => (missing.has(tool) ? [missing.get(tool) as Error] : []))
+    const failed = [...reasons, ...unmet].map(({ message }) => message)
     if (failed.length > 0) throw new Error([...new Set(failed)].join('\n\n'))
     return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
   }
@@ -65,7 +70,7 @@ export function running(home: string): string[] {
   return Object.values(readServices(home)).flatMap(({ name, processes }) => (processes.every(isAlive) ? [name] : []))
 }
 
-async function installed(engine: Engine, home: string, progress: Progress): Promise<void> {
+async function installed(engine: Installable, home: string, progress: Progress): Promise<void> {
   if (engine.isInstalled(home)) return
   const began = performance.now()
   progress(`${engine.name} is not installed: installing; what happens is in ${join(home, 'logs')}`)

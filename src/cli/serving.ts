@@ -1,6 +1,6 @@
 /** The commands of the server. */
 import type { Command } from 'commander'
-import { age, example, positiveInteger, wholeNumber, type Act } from './arguments.ts'
+import { age, example, positiveInteger, seconds, wholeNumber, type Act } from './arguments.ts'
 import type { ServeCommandOptions } from './commands/serve.ts'
 import type { CreateTokenOptions } from './commands/token.ts'
 import type { GlobalOptions } from './globals.ts'
@@ -11,8 +11,10 @@ export function addServe(program: Command, act: Act): void {
     .description('serve the configured stores over HTTP; without a token, to this machine only')
     .option('--host <address>', 'where to listen', '127.0.0.1')
     .option('--port <n>', 'the port, 0 for any free one', wholeNumber, 4444)
+    .option('--require-token', 'take no request without a token, also while there is none')
     .option('--max-concurrent <n>', 'requests of one token at a time (default: 256)', positiveInteger)
     .option('--max-body-mib <n>', 'the largest JSON body, in MiB (default: 16)', positiveInteger)
+    .option('--drain <seconds>', 'how long requests under way may take at the end (default: 10)', seconds)
     .option('--quiet', 'no log')
     .addHelpText('after', example('holdfast serve', 'holdfast serve --host 0.0.0.0 --state redis://localhost'))
     .action(act(async (options: ServeCommandOptions) => (await import('./commands/serve.ts')).serveCommand(options)))

@@ -60,23 +60,28 @@ export class Calls {
     const { maxCalls = MAX_CALLS } = this.#options.rules
     if (this.#underWay >= maxCalls) return refuse('RATE_LIMITED: too many calls wait for an answer')
     this.#underWay++
-    this.#heldBytes += bytes
+    // Those of others than storage may wait for this very plugin, and so must not keep the host from reading on.
+    const held = call.type === 'storage' ? bytes : 0
+    this.#heldBytes += held
     try {
-      await this.#perform(call, session, (data) => send(answerLine(sessionId, requestId, data)))
-      send(endLine(sessionId, requestId))
+      const say = (data: JsonValue): string => answerLine(sessionId, requestId, data)
+      const end = endLine(sessionId, requestId)
+      if (call.type === 'storage') send(say(await this.#store(call, session)) + end)
+      else {
+        await this.#invoke(call, session, (data) => send(say(data)))
+        send(end)
+      }
     } catch (error) {
       refuse(this.#failureOf(call, error))
     } finally {
       this.#underWay--
-      this.#heldBytes -= bytes
+      this.#heldBytes -= held
       session.alive()
     }
   }
 
-  async #perform(call: BackwardsCall, session: Session, say: (data: JsonValue) => void): Promise<void> {
-    if (call.type !== 'storage') return this.#invoke(call, session, say)
-    const rules = { strict: this.#options.rules.strict === true, within: this.#within }
-    say(await answerStorage(session.storage, call.request, rules, CALL))
+  #store({ request }: BackwardsCall, { storage }: Session): Promise<JsonValue> {
+    return answerStorage(storage, request, { strict: this.#options.rules.strict === true, within: this.#within }, CALL)
   }
 
   /** A plugin that asks for many large values and reads none must not fill the host with them. */

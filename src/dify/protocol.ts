@@ -25,14 +25,23 @@ export function requestLine(sessionId: string, { data, conversationId, messageId
     event: 'request',
     data,
   }
-  return `${JSON.stringify(request)}\n`
+  return toLine(request)
 }
 
 type BackwardsEvent = 'response' | 'error' | 'end'
 
 function backwardsLine(sessionId: string, requestId: string, event: BackwardsEvent, message: string, data: JsonValue): string {
   const body = { backwards_request_id: requestId, event, message, data }
-  return `${JSON.stringify({ session_id: sessionId, event: 'backwards_response', data: body })}\n`
+  return toLine({ session_id: sessionId, event: 'backwards_response', data: body })
+}
+
+/** Some read lines as ends at what JSON leaves as it is. */
+function toLine(message: unknown): string {
+  const json = JSON.stringify(message).replace(
+    /[\u0085\u2028\u2029]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+  return `${json}\n`
 }
 
 /** An answer to a call of the plugin, or a part of it. */

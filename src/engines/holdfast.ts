@@ -2,10 +2,12 @@
  * Another Holdfast, served over HTTP: its backend tier, by `fetch` and nothing else, so that browsers and edge runtimes can use it too. The
  * stores around these backends check, retry and name errors as for any engine.
  */
-import { HoldfastError, isHoldfastError, type ErrorCode, type Kind, type Outcome } from '../errors.ts'
-import type { BackendCall, Limits } from '../store/contract.ts'
+import { ERROR_CODES, HoldfastError, isHoldfastError, type ErrorCode, type Kind, type Outcome } from '../errors.ts'
+import { API_VERSION } from '../store/api-version.ts'
+import type { BackendCall, JsonObject, Limits } from '../store/contract.ts'
 import { withOutcome } from '../store/core.ts'
 import type { OptionsSchema } from '../store/options.ts'
+import { parseExactly } from '../store/parse.ts'
 
 export interface HoldfastOptions {
   /** Where the server listens, e.g. `https://holdfast.example`. A path in it comes before those of the server. */
@@ -18,14 +20,23 @@ export interface HoldfastOptions {
 
 export const HOLDFAST_OPTIONS: OptionsSchema<HoldfastOptions> = {
   url: { type: 'string', description: 'where the server listens: http://127.0.0.1:4444', required: true, check: wrongUrl },
-  token: { type: 'string', description: 'a token of holdfast token create', secret: true, env: 'HOLDFAST_TOKEN' },
+  token: {
+    type: 'string',
+    description: 'a token of holdfast token create',
+    secret: true,
+    env: 'HOLDFAST_TOKEN',
+    check: (token) => (/^[!-~]+$/.test(token) ? undefined : 'must be what `holdfast token create` printed, without spaces'),
+  },
   fetch: { type: 'function', description: 'used in place of the global fetch' },
 }
 
 function wrongUrl(url: string): string | undefined {
   const parsed = URL.canParse(url) ? new URL(url) : undefined
   if (parsed === undefined || !/^https?:$/.test(parsed.protocol)) return 'must be an http or https URL'
-  return parsed.username === '' && parsed.search === '' ? undefined : 'must hold neither credentials nor a query; use token'
+  const { username, password, search, hash } = parsed
+  return [username, password, search, hash].every((part) => part === '')
+    ? undefined
+    : 'must hold neither credentials nor a query; use token'
 }
 
 /** What the server says of the backend behind one kind. */
@@ -57,7 +68,13 @@ export class HoldfastServer {
   /** Asks once what is behind the server, so that the stores know what they may ask for. */
   async about<C>(kind: Kind): Promise<Remote<C>> {
     const answer = await this.#send(CONNECT_METHOD, '/v1/backends', undefined, {}, 'read')
-    const { maxBodyBytes, [kind]: remote } = answer as { readonly maxBodyBytes: number } & Record<Kind, Remote<C>>
+    const { apiVersion, maxBodyBytes, [kind]: remote } = answer as unknown as About<C>
+    if (typeof maxBodyBytes !== 'number' || remote === undefined)
+      throw new HoldfastError('UNAVAILABLE', 'that is no Holdfast server')
+    if (apiVersion !== API_VERSION) {
+      const message = `the server is of another version: its contracts have the version ${apiVersion}, these ${API_VERSION}`
+      throw new HoldfastError('UNSUPPORTED', message)
+    }
     return { ...remote, limits: limitsOf(remote.limits, maxBodyBytes) }
   }
 
@@ -65,7 +82,7 @@ export class HoldfastServer {
   async call<T>(kind: Kind, method: string, body: object, call: BackendCall = {}): Promise<T> {
     const mode = READS.has(method) ? 'read' : 'write'
     const answer = await this.#send('POST', `/v1/backends/${kind}/${method}`, body, call, mode)
-    return ((answer as { readonly result: unknown }).result ?? undefined) as T
+    return (answer['result'] ?? undefined) as T
   }
 
   async ping(kind: Kind, call?: BackendCall): Promise<void> {
@@ -78,7 +95,7 @@ export class HoldfastServer {
     body: object | undefined,
     { signal }: BackendCall,
     mode: 'read' | 'write',
-  ): Promise<unknown> {
+  ): Promise<JsonObject> {
     signal?.throwIfAborted()
     const headers = body === undefined ? this.#headers : { ...this.#headers, 'content-type': 'application/json' }
     try {
@@ -90,11 +107,22 @@ export class HoldfastServer {
         redirect: 'error',
       })
       if (!response.ok) throw await refusalOf(response)
-      return await response.json()
+      return objectOf(await response.text())
     } catch (error) {
       throw failureOf(error, signal, mode)
     }
   }
+}
+
+interface About<C> extends Partial<Record<Kind, Remote<C>>> {
+  readonly apiVersion: unknown
+  readonly maxBodyBytes: unknown
+}
+
+function objectOf(text: string): JsonObject {
+  const value = parseExactly(text)
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+  throw new HoldfastError('UNAVAILABLE', 'that is no Holdfast server')
 }
 
 const READS: ReadonlySet<string> = new Set([
@@ -127,17 +155,19 @@ function limitsOf(limits: Limits, maxBodyBytes: number): Limits {
   }
 }
 
-interface Problem {
-  readonly code?: ErrorCode
-  readonly detail?: string
-  readonly outcome?: Outcome
-}
-
 /** What the server, or a proxy before it, answered in place of a result. */
 async function refusalOf(response: Response): Promise<HoldfastError> {
-  const problem = (await response.json().catch(() => ({}))) as Problem
-  const { code = CODES[response.status] ?? 'UNAVAILABLE', detail = `HTTP status ${response.status}`, outcome } = problem
-  return new HoldfastError(code, detail, { outcome: outcome ?? (response.status < 500 ? 'not-applied' : undefined) })
+  const { status } = response
+  const problem = (await response.json().catch(() => undefined)) as Partial<Record<'code' | 'detail' | 'outcome', unknown>> | null
+  const { code, detail, outcome } = problem ?? {}
+  const known = typeof code === 'string' && Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : CODES[status]
+  return new HoldfastError(known ?? 'UNAVAILABLE', typeof detail === 'string' ? detail : `HTTP status ${status}`, {
+    outcome: isOutcome(outcome) ? outcome : status < 500 ? 'not-applied' : undefined,
+  })
+}
+
+function isOutcome(value: unknown): value is Outcome {
+  return value === 'not-applied' || value === 'unknown'
 }
 
 /** For answers that are not the server's own. */
@@ -150,14 +180,15 @@ const CODES: Readonly<Record<number, ErrorCode>> = {
   504: 'TIMEOUT',
 }
 
+/** What Node's `fetch` says where there was no connection to send anything by. */
+const NOT_SENT: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT'])
+
 /** Once a request is on its way, nobody knows what became of it. */
 function failureOf(error: unknown, signal: AbortSignal | undefined, mode: 'read' | 'write'): unknown {
   if (signal?.aborted) return mode === 'read' ? signal.reason : withOutcome(signal.reason, 'unknown')
   if (isHoldfastError(error)) return error
   const { cause } = error as { readonly cause?: { readonly code?: string } }
-  const outcome = cause?.code === 'ECONNREFUSED' || cause?.code === 'ENOTFOUND' ? 'not-applied' : undefined
-  return new HoldfastError('UNAVAILABLE', `the server does not answer (${cause?.code ?? 'no connection'})`, {
-    outcome,
-    cause: error,
-  })
+  const code = cause?.code ?? 'no connection'
+  const outcome = NOT_SENT.has(code) ? 'not-applied' : undefined
+  return new HoldfastError('UNAVAILABLE', `the server does not answer (${code})`, { outcome, cause: error })
 }

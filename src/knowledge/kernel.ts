@@ -16,24 +16,19 @@ export interface Kernel {
     queryFactor: number,
     queryError: number,
     offsetError: number,
+    rounding: number,
     state: number,
     limit: number,
     out: number,
   ): number
   dots: Exactly
   squares: Exactly
+  largest(floats: number, length: number): number
+  quantise(floats: number, length: number, step: number, perStep: number, codes: number): number
   gather(rows: number, count: number, column: number, out: number): void
 }
 
-type Exactly = (
-  rows: number,
-  count: number,
-  floats: number,
-  stride: number,
-  query: number,
-  length: number,
-  out: number,
-) => void
+type Exactly = (rows: number, count: number, floats: number, stride: number, query: number, length: number, out: number) => void
 
 /** Grows in place, also while other threads read it. */
 export interface SharedMemory {

@@ -60,13 +60,13 @@
       (i32.add (i32x4.extract_lane 2 (local.get $a)) (i32x4.extract_lane 3 (local.get $a)))))
 
   ;; The rows of a block whose bit is set. A row's true value lies within `margin` of
-  ;;   factor[row] * queryFactor * dot + offset[row],  margin = error[row] * queryError - offset[row] * offsetError.
+  ;;   factor[row] * queryFactor * dot + offset[row],  margin = error[row] * queryError - offset[row] * offsetError + rounding.
   ;; The heap keeps the `limit` best lower bounds; rows whose upper bound is below the worst of them cannot be among the best.
   ;; The others are written to `out` (row, upper bound; 16 bytes each). `state`: i32 rows held by the heap, which begins 8 bytes on.
   (func (export "scan")
     (param $codes i32) (param $stride i32) (param $factors i32) (param $errors i32) (param $offsets i32)
     (param $bitmap i32) (param $words i32) (param $query i32)
-    (param $queryFactor f64) (param $queryError f64) (param $offsetError f64)
+    (param $queryFactor f64) (param $queryError f64) (param $offsetError f64) (param $rounding f64)
     (param $state i32) (param $limit i32) (param $out i32) (result i32)
     (local $word i32) (local $bits i32) (local $row i32) (local $held i32) (local $heap i32) (local $first i32)
     (local $value f64) (local $margin f64) (local $offset f64) (local $floor f64) (local $at i32)
@@ -94,9 +94,11 @@
                   (local.get $query)
                   (local.get $stride))))
               (local.get $offset)))
-            (local.set $margin (f64.sub
-              (f64.mul (f64.load (i32.add (local.get $errors) (local.get $at))) (local.get $queryError))
-              (f64.mul (local.get $offset) (local.get $offsetError))))
+            (local.set $margin (f64.add
+              (f64.sub
+                (f64.mul (f64.load (i32.add (local.get $errors) (local.get $at))) (local.get $queryError))
+                (f64.mul (local.get $offset) (local.get $offsetError)))
+              (local.get $rounding)))
             ;; Written so that what is not a number is kept, not lost.
             (br_if $next_bit (f64.lt (f64.add (local.get $value) (local.get $margin)) (local.get $floor)))
             (i32.store (local.get $out) (local.get $row))
@@ -222,4 +224,34 @@
         (local.set $out (i32.add (local.get $out) (i32.const 8)))
         (local.set $rows (i32.add (local.get $rows) (i32.const 4)))
         (br $next_row))))
+
+  ;; The largest size of `length` floats, a multiple of 4.
+  (func (export "largest") (param $floats i32) (param $length i32) (result f32)
+    (local $end i32) (local $max v128)
+    (local.set $end (i32.add (local.get $floats) (i32.shl (local.get $length) (i32.const 2))))
+    (loop $more
+      (local.set $max (f32x4.max (local.get $max) (f32x4.abs (v128.load (local.get $floats)))))
+      (local.set $floats (i32.add (local.get $floats) (i32.const 16)))
+      (br_if $more (i32.lt_u (local.get $floats) (local.get $end))))
+    (f32.max
+      (f32.max (f32x4.extract_lane 0 (local.get $max)) (f32x4.extract_lane 1 (local.get $max)))
+      (f32.max (f32x4.extract_lane 2 (local.get $max)) (f32x4.extract_lane 3 (local.get $max)))))
+
+  ;; The codes of `length` floats, a multiple of 4: multiples of `step`, to the nearest. Returns the sum of the squared errors.
+  (func (export "quantise")
+    (param $floats i32) (param $length i32) (param $step f64) (param $perStep f64) (param $codes i32) (result f64)
+    (local $end i32) (local $x v128) (local $code v128) (local $error v128) (local $sum v128)
+    (local.set $end (i32.add (local.get $floats) (i32.shl (local.get $length) (i32.const 2))))
+    (loop $more
+      (local.set $x (f64x2.promote_low_f32x4 (v128.load64_zero (local.get $floats))))
+      (local.set $code (f64x2.nearest (f64x2.mul (local.get $x) (f64x2.splat (local.get $perStep)))))
+      (local.set $error (f64x2.sub (local.get $x) (f64x2.mul (local.get $code) (f64x2.splat (local.get $step)))))
+      (local.set $sum (f64x2.add (local.get $sum) (f64x2.mul (local.get $error) (local.get $error))))
+      (local.set $code (i32x4.trunc_sat_f64x2_s_zero (local.get $code)))
+      (i32.store8 (local.get $codes) (i32x4.extract_lane 0 (local.get $code)))
+      (i32.store8 offset=1 (local.get $codes) (i32x4.extract_lane 1 (local.get $code)))
+      (local.set $codes (i32.add (local.get $codes) (i32.const 2)))
+      (local.set $floats (i32.add (local.get $floats) (i32.const 8)))
+      (br_if $more (i32.lt_u (local.get $floats) (local.get $end))))
+    (f64.add (f64x2.extract_lane 0 (local.get $sum)) (f64x2.extract_lane 1 (local.get $sum))))
 )

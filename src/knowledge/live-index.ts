@@ -1,19 +1,35 @@
 /** The vectors of a collection in this process's memory, kept up to date with a database that other processes write to as well. */
+import { endianness } from 'node:os'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { SqlEngine } from '../engines/sql.ts'
+import { channel } from '../store/platform.ts'
 import { fromBlob } from './blob.ts'
 import { collectionMissing } from './faults.ts'
 import { parseMetadata } from './records.ts'
-import { createScan, type VectorScan } from './scan.ts'
-import type { ChangeRow, CollectionRow, KnowledgeSql, Position } from './sql.ts'
+import { createScan, type GrowingScan, type ScanOptions } from './scan.ts'
+import type { ChangeRow, Changes, CollectionRow, KnowledgeSql, Position } from './sql.ts'
 
-/** Rows taken over in one go; between two of them the event loop gets its turn. */
+/** Rows taken over in one go, and their bytes of floats; between two of them the event loop gets its turn. */
 const CHUNK = 500
+const CHUNK_BYTES = 1 << 20
+
+/** What is published on the channel `holdfast:knowledge:load` as a collection is read into memory, a message a chunk. */
+export interface LoadProgress {
+  readonly workspace: string
+  readonly collection: string
+  /** Documents in memory, and in the collection. */
+  readonly loaded: number
+  readonly total: number
+}
+
+const IS_LITTLE_ENDIAN = endianness() === 'LE'
+
+const progress = channel('holdfast:knowledge:load')
 
 export interface Loaded extends Position {
   readonly collection: CollectionRow
   /** Never behind the position; ahead of it once others have loaded more. */
-  readonly scan: VectorScan<undefined>
+  readonly scan: GrowingScan<undefined>
 }
 
 export class LiveIndex {
@@ -21,15 +37,18 @@ export class LiveIndex {
   readonly #sql: KnowledgeSql
   readonly #workspace: string
   readonly #name: string
+  readonly #options: ScanOptions
+  #isClosed = false
   #loaded: Loaded | undefined
   #running: Promise<Loaded> | undefined
   #next: Promise<Loaded> | undefined
 
-  constructor(engine: SqlEngine, sql: KnowledgeSql, workspace: string, name: string) {
+  constructor(engine: SqlEngine, sql: KnowledgeSql, workspace: string, name: string, options: ScanOptions = {}) {
     this.#engine = engine
     this.#sql = sql
     this.#workspace = workspace
     this.#name = name
+    this.#options = options
   }
 
   /**
@@ -52,29 +71,85 @@ export class LiveIndex {
     return this.fresh()
   }
 
-  /** A restart loads beside the old state, which searches that began before may still use. */
+  /** Frees the memory once nobody searches in it any more. */
+  close(): void {
+    this.#isClosed = true
+    this.#forget()
+  }
+
   async #refresh(): Promise<Loaded> {
     let loaded = this.#loaded
-    for (;;) {
-      const position = loaded
-      const changes = await this.#engine.read(() => this.#sql.changesSince(this.#workspace, this.#name, position, CHUNK))
-      if (changes === undefined) {
-        this.#loaded = undefined
-        throw collectionMissing(this.#name)
+    try {
+      for (;;) {
+        const chunk = await this.#read(loaded)
+        loaded = this.#take(chunk, loaded)
+        if (loaded.seen === chunk.collection.change) return this.#keep(loaded)
+        await turn()
       }
-      const { collection, isRestart, rows } = changes
-      const scan =
-        isRestart || loaded === undefined ? createScan<undefined>(collection.dimension, collection.distance) : loaded.scan
-      for (const row of rows) take(scan, row)
-      const seen = rows.length < CHUNK ? collection.change : rows.at(-1)!.change
-      loaded = { n: collection.n, floor: collection.floor, seen, collection, scan }
-      if (seen === collection.change) return (this.#loaded = loaded)
-      await turn()
+    } catch (error) {
+      if (loaded?.scan !== this.#loaded?.scan) loaded?.scan.close()
+      throw error
     }
+  }
+
+  async #read(position: Loaded | undefined): Promise<Changes & { readonly limit: number }> {
+    const limit = position === undefined ? CHUNK : chunkOf(position.collection.dimension)
+    const changes = await this.#engine.read(() => this.#sql.changesSince(this.#workspace, this.#name, position, limit))
+    if (changes !== undefined) return { ...changes, limit }
+    this.#forget()
+    throw collectionMissing(this.#name)
+  }
+
+  /** A restart loads beside the old state, which searches that began before may still use. */
+  #take({ collection, isRestart, rows, limit }: Changes & { readonly limit: number }, position: Loaded | undefined): Loaded {
+    if (isRestart) position?.scan.close()
+    const scan = isRestart || position === undefined ? this.#create(collection) : position.scan
+    const seen = rows.length < limit ? collection.change : rows.at(-1)!.change
+    const loaded = { n: collection.n, floor: collection.floor, seen, collection, scan }
+    try {
+      scan.reserve(collection.documents)
+      for (const row of rows) take(scan, row)
+    } catch (error) {
+      if (scan !== position?.scan) scan.close()
+      throw error
+    }
+    if (progress.hasSubscribers && rows.length > 0) progress.publish(this.#progressOf(loaded))
+    return loaded
+  }
+
+  #create({ dimension, distance }: CollectionRow): GrowingScan<undefined> {
+    return createScan<undefined>(dimension, distance, this.#options)
+  }
+
+  #progressOf({ collection, scan }: Loaded): LoadProgress {
+    return { workspace: this.#workspace, collection: this.#name, loaded: scan.size, total: collection.documents }
+  }
+
+  /** Closed while it loaded, it answers those that wait for it, and keeps nothing. */
+  #keep(loaded: Loaded): Loaded {
+    if (this.#isClosed) loaded.scan.close()
+    else this.#loaded = loaded
+    return loaded
+  }
+
+  #forget(): void {
+    this.#loaded?.scan.close()
+    this.#loaded = undefined
   }
 }
 
-function take(scan: VectorScan<undefined>, { id, metadata, embedding }: ChangeRow): void {
+function chunkOf(dimension: number): number {
+  return Math.max(16, Math.min(CHUNK, Math.floor(CHUNK_BYTES / (4 * dimension))))
+}
+
+function take(scan: GrowingScan<undefined>, { id, metadata, embedding }: ChangeRow): void {
   if (embedding === null || metadata === null) scan.delete(id)
-  else scan.upsert(id, fromBlob(embedding), parseMetadata({ id, metadata }), undefined)
+  else scan.upsert(id, floatsOf(embedding), parseMetadata({ id, metadata }), undefined)
+}
+
+/** For a moment: the scan copies what it keeps. Bytes that are floats in their place already need no copy of their own. */
+function floatsOf(blob: Uint8Array): Float32Array {
+  const { buffer, byteOffset, length } = blob
+  const isFloats = IS_LITTLE_ENDIAN && byteOffset % 4 === 0 && length % 4 === 0
+  return isFloats ? new Float32Array(buffer, byteOffset, length / 4) : fromBlob(blob)
 }

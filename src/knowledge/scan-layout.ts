@@ -55,15 +55,14 @@ export function layoutOf(dimension: number, distance: Distance): Layout {
     codeStride * 2,
     floatStride,
   ]) as [number, number, number, number, number, number]
-  return {
-    ...{ dimension, distance, codeStride, floatStride, blockRows, blockBytes, floats, factors, errors, offsets, norms },
-    ...{ slotBytes, bitmap, rows, out, queryCodes, queryFloats, firstBlock: MAX_SLOTS * slotBytes },
-  }
+  const inBlock = { codeStride, floatStride, blockRows, blockBytes, floats, factors, errors, offsets, norms }
+  const inSlot = { slotBytes, bitmap, rows, out, queryCodes, queryFloats }
+  return { dimension, distance, ...inBlock, ...inSlot, firstBlock: MAX_SLOTS * slotBytes }
 }
 
-/** Bytes that a collection of so many rows takes, as the memory ceiling counts them. */
-export function rowBytes(dimension: number): number {
-  return dimension * 5 + 64
+/** Rows that 32-bit addresses reach, with a tenth to spare for those that wait to be used again. */
+export function maxRows({ firstBlock, blockBytes, blockRows }: Layout): number {
+  return Math.floor((0.9 * (2 ** 32 - firstBlock)) / blockBytes) * blockRows
 }
 
 /** Where each part ends, at multiples of a processor's cache line. */

@@ -1,7 +1,7 @@
 /** A search of some blocks of a collection's memory, in whichever thread. */
 import { createKernel, type Kernel, type SharedMemory } from './kernel.ts'
 import { MAX_HEAP, type Layout } from './scan-layout.ts'
-import { quantiseQuery } from './scan-quantise.ts'
+import { CODE_MAX, quantiseQuery, rowFigures, type RowFigures } from './scan-quantise.ts'
 import { cosine, euclideanScore, norm } from './score.ts'
 
 export interface Part {
@@ -57,6 +57,21 @@ export class PartSearch {
     return best(this.#scored(candidates, norm(part.query)), part.limit)
   }
 
+  /** Makes the codes of a row whose floats are in their place. Not while a search runs in this slot. */
+  encode(row: number, loss: number): RowFigures {
+    const { blockRows, codeStride, floatStride, floats, distance, dimension, rows, out } = this.#layout
+    const slot = this.#slot
+    const block = this.#blockAt(Math.floor(row / blockRows))
+    const inBlock = row % blockRows
+    const at = block + floats + inBlock * floatStride
+    this.#rows[0] = 0
+    this.#kernel.dots(slot + rows, 1, at, floatStride, at, dimension, slot + out)
+    const norm = Math.sqrt(this.#out[0]!)
+    const step = this.#kernel.largest(at, floatStride / 4) / CODE_MAX
+    const squared = step === 0 ? 0 : this.#kernel.quantise(at, floatStride / 4, step, 1 / step, block + inBlock * codeStride)
+    return rowFigures(distance, loss, norm, step, Math.sqrt(squared))
+  }
+
   /** All rows whose bit is set, ascending. */
   #marked({ bitmap, firstBlock }: Part): Uint32Array {
     const rows = new Growing()
@@ -84,19 +99,17 @@ export class PartSearch {
       for (let j = 0; j < count; j++) seen.add(block * blockRows + this.#outRows[j * 4]!, this.#out[j * 2 + 1]!)
     }
     const floor = this.#state[0] < part.limit ? -Infinity : this.#heap[0]!
-    return seen.rows(floor - slack(floor, queryNorm * queryNorm))
+    return seen.rows(floor)
   }
 
   #scan(block: number, limit: number, figures: ReturnType<typeof quantiseQuery>): number {
     const { codeStride, factors, errors, offsets, blockRows, bitmap, queryCodes, out } = this.#layout
     const at = this.#blockAt(block)
     const slot = this.#slot
-    return this.#kernel.scan(
-      ...([at, codeStride, at + factors, at + errors, at + offsets] as const),
-      ...([slot + bitmap, blockRows / 32, slot + queryCodes] as const),
-      ...([figures.factor, figures.error, figures.offsetError] as const),
-      ...([slot, limit, slot + out] as const),
-    )
+    const { factor, error, offsetError, rounding } = figures
+    const columns = [at + factors, at + errors, at + offsets] as const
+    const query = [slot + queryCodes, factor, error, offsetError, rounding] as const
+    return this.#kernel.scan(at, codeStride, ...columns, slot + bitmap, blockRows / 32, ...query, slot, limit, slot + out)
   }
 
   /** The scores of rows that ascend. */
@@ -132,18 +145,31 @@ export class PartSearch {
   }
 }
 
-/** What ties in rounded scores, and the rounding of the scores themselves, can move. */
-function slack(floor: number, squaredQuery: number): number {
-  return floor === -Infinity ? 0 : 1e-12 * (Math.abs(floor) + squaredQuery) + 1e-30
-}
-
 /** The scores from the best `limit` on, with all that tie with the last. */
 function best({ rows, scores }: Found, limit: number): Found {
   if (rows.length <= limit) return { rows, scores }
-  const worst = scores.toSorted()[rows.length - limit]!
+  const worst = nthLargest(scores, limit)
   const kept = new Growing()
   for (let i = 0; i < rows.length; i++) if (scores[i]! >= worst) kept.add(rows[i]!, scores[i]!)
   return kept.found()
+}
+
+/** By a heap of the largest so far, with the smallest of them on top. */
+function nthLargest(values: Float64Array, n: number): number {
+  const heap = values.slice(0, n).toSorted()
+  for (let i = n; i < values.length; i++) {
+    const value = values[i]!
+    if (!(value > heap[0]!)) continue
+    let at = 0
+    for (let child = 1; child < n; child = 2 * at + 1) {
+      if (child + 1 < n && heap[child + 1]! < heap[child]!) child++
+      if (heap[child]! >= value) break
+      heap[at] = heap[child]!
+      at = child
+    }
+    heap[at] = value
+  }
+  return heap[0]!
 }
 
 /** Rows and a number with each. */

@@ -7,6 +7,9 @@ import { MAX_SLOTS, type Layout } from './scan-layout.ts'
 import type { Found, Part } from './scan-part.ts'
 import type { ScanAnswer, ScanRequest } from './scan-protocol.ts'
 
+/** Searches under way: one for the threads to work at, and one that waits there for its end. */
+const AT_ONCE = 2
+
 let pool: ScanPool | undefined
 let numbers = 0
 
@@ -43,11 +46,14 @@ export class PoolMember {
 
 class ScanPool {
   readonly #threads: ScanThread[] = []
+  readonly #waiting: (() => void)[] = []
+  #running = 0
   #members = 0
   #broken = false
 
   constructor() {
-    const count = Math.min(availableParallelism(), MAX_SLOTS - 1)
+    // One processor is left to the event loop.
+    const count = Math.max(1, Math.min(availableParallelism() - 1, MAX_SLOTS - 1))
     try {
       for (let i = 0; i < count; i++) this.#threads.push(new ScanThread(() => this.#fail()))
     } catch {
@@ -73,8 +79,17 @@ class ScanPool {
     for (const [i, thread] of this.#threads.entries()) thread.send({ ask: 'attach', number, memory, layout, slot: i + 1 })
   }
 
-  search(number: number, parts: readonly Part[]): Promise<Found[]> {
-    return Promise.all(parts.map((part, i) => this.#threads[i]!.search(number, part)))
+  /** Only a few at a time: the others' messages and answers then come in between, and not in one go that holds up the event loop. */
+  async search(number: number, parts: readonly Part[]): Promise<Found[]> {
+    if (this.#running >= AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    else this.#running++
+    try {
+      return await Promise.all(parts.map((part, i) => this.#threads[i]!.search(number, part)))
+    } finally {
+      const next = this.#waiting.shift()
+      if (next === undefined) this.#running--
+      else next()
+    }
   }
 
   detach(number: number): void {

@@ -17,4 +17,7 @@ export type ScanRequest =
   | { readonly ask: 'detach'; readonly number: number }
   | { readonly ask: 'search'; readonly number: number; readonly id: number; readonly part: Part }
 
-export type ScanAnswer = 'ready' | { readonly id: number; readonly found: Found } | { readonly id: number; readonly failure: string }
+export type ScanAnswer =
+  | 'ready'
+  | { readonly id: number; readonly found: Found }
+  | { readonly id: number; readonly failure: string }

@@ -1,17 +1,17 @@
 /** The plugin's side of the protocol: requests come in, tools run, calls go back to the host. */
 import { randomUUID } from 'node:crypto'
-import { HoldfastError, type CallOptions, type ErrorCode, type JsonObject, type JsonValue } from '../index.ts'
-import { ERROR_CODES } from '../index.ts'
-import type { Plugin, ToolSession } from './define.ts'
+import type { Writable } from 'node:stream'
 import { linesOf } from '../dify/lines.ts'
 import { isObject, objectFrom } from '../dify/protocol.ts'
+import { ERROR_CODES, HoldfastError, type CallOptions, type ErrorCode, type JsonObject, type JsonValue } from '../index.ts'
+import type { Plugin, ToolSession } from './define.ts'
 import { inPieces } from './messages.ts'
 import { RemoteStorage } from './storage.ts'
 
 export interface Channel {
   /** What the host sends; its end is that of the connection. */
   readonly incoming: AsyncIterable<Uint8Array>
-  write(text: string): void
+  readonly outgoing: Writable
 }
 
 const HEARTBEAT_MS = 10_000
@@ -44,14 +44,17 @@ class Conversation {
   readonly #plugin: Plugin
   readonly #channel: Channel
   readonly #waiting = new Map<string, Waiting>()
+  #draining: Promise<void> | undefined
+  #isLost = false
 
   constructor(plugin: Plugin, channel: Channel) {
     this.#plugin = plugin
     this.#channel = channel
   }
 
-  send(event: string, sessionId: string | null, data: JsonObject): void {
-    this.#channel.write(`${JSON.stringify({ event, session_id: sessionId, data })}\n\n`)
+  /** True where the host reads more slowly than it is sent. */
+  send(event: string, sessionId: string | null, data: JsonObject): boolean {
+    return !this.#channel.outgoing.write(`${JSON.stringify({ event, session_id: sessionId, data })}\n\n`)
   }
 
   receive(message: JsonObject): void {
@@ -63,6 +66,7 @@ class Conversation {
 
   /** The host is gone: nobody will answer any more. */
   lose(): void {
+    this.#isLost = true
     const error = new HoldfastError('UNAVAILABLE', 'the host hung up', { outcome: 'unknown' })
     for (const { reject } of this.#waiting.values()) reject(error)
     this.#waiting.clear()
@@ -76,7 +80,9 @@ class Conversation {
       const tool = typeof data['tool'] === 'string' ? data['tool'] : ''
       for await (const whole of this.#plugin.run(tool, this.#sessionOf(sessionId, message, data), parameters)) {
         for (const { type, message: content, meta = null } of inPieces(whole)) {
-          this.#inSession(sessionId, 'stream', { type, message: content, meta })
+          // Nobody hears it any more; the tool ends where it would have said something.
+          if (this.#isLost) return
+          if (this.#inSession(sessionId, 'stream', { type, message: content, meta })) await this.#drained()
         }
       }
     } catch (error) {
@@ -100,13 +106,29 @@ class Conversation {
     }
   }
 
-  #inSession(sessionId: string, type: string, data: JsonObject): void {
-    this.send('session', sessionId, { type, data })
+  #inSession(sessionId: string, type: string, data: JsonObject): boolean {
+    return this.send('session', sessionId, { type, data })
+  }
+
+  /** All sessions wait together, and also for a connection that will take no more. */
+  #drained(): Promise<void> {
+    const { outgoing } = this.#channel
+    this.#draining ??= new Promise<void>((resolve) => {
+      const done = (): void => {
+        outgoing.off('drain', done).off('close', done)
+        this.#draining = undefined
+        resolve()
+      }
+      outgoing.on('drain', done).on('close', done)
+      if (outgoing.destroyed) done()
+    })
+    return this.#draining
   }
 
   async #call(sessionId: string, request: JsonObject, options: CallOptions | undefined): Promise<JsonObject> {
     const { signal, timeoutMs } = options ?? {}
     signal?.throwIfAborted()
+    if (this.#isLost) throw new HoldfastError('UNAVAILABLE', 'the host hung up', { outcome: 'not-applied' })
     const requestId = randomUUID().replaceAll('-', '')
     const { promise, resolve, reject } = Promise.withResolvers<JsonObject>()
     this.#waiting.set(requestId, { resolve, reject })

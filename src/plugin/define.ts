@@ -18,8 +18,8 @@ export interface ToolSession {
 }
 
 /**
- * What a tool does. Text, JSON, bytes or a `ToolMessage` may be returned, or yielded one after another; undefined says nothing. What it
- * throws is told to the caller by name and message.
+ * What a tool does. Text, objects and arrays (as JSON), bytes or a `ToolMessage` may be returned, or yielded one after another; numbers and
+ * booleans are text, undefined and null say nothing. What it throws is told to the caller by name and message.
  */
 export type ToolFunction = (session: ToolSession, parameters: JsonObject) => unknown
 

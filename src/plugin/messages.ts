@@ -20,7 +20,9 @@ export function text(content: string): ToolMessage {
   return message('text', { text: content })
 }
 
+/** An object or an array; the protocol has no other JSON: anything else is a `TypeError`. */
 export function json(content: unknown): ToolMessage {
+  if (typeof content !== 'object' || content === null) throw new TypeError('a JSON message must be an object or an array')
   return message('json', { json_object: JSON.parse(toJson(content, 'message')) as JsonValue })
 }
 
@@ -41,10 +43,10 @@ export async function* toMessages(result: unknown): AsyncGenerator<ToolMessage, 
 }
 
 function* single(item: unknown): Generator<ToolMessage, void> {
-  if (item === undefined) return
-  if (typeof item === 'string') yield text(item)
+  if (item === undefined || item === null) return
+  if (typeof item === 'string' || typeof item === 'number' || typeof item === 'boolean') yield text(String(item))
   else if (item instanceof Uint8Array) yield blob(item)
-  else if (typeof item === 'object' && item !== null && MESSAGE in item) yield item as object as ToolMessage
+  else if (typeof item === 'object' && MESSAGE in item) yield item as object as ToolMessage
   else yield json(item)
 }
 

@@ -9,6 +9,9 @@ export type Call = (request: JsonObject, options: CallOptions | undefined) => Pr
 /** How a host says that there is no such key; some say it of every failure. */
 const NOT_SET = 'load data failed, please check if the key is correct or you have not set it'
 
+/** Calls at a time of a method that reads many values: a host refuses too many. */
+const WIDTH = 16
+
 export class RemoteStorage implements SessionStorage {
   readonly #call: Call
 
@@ -66,7 +69,11 @@ export class RemoteStorage implements SessionStorage {
   }
 
   async getMany(keys: readonly string[], options?: CallOptions): Promise<(Uint8Array<ArrayBuffer> | undefined)[]> {
-    return Promise.all(keys.map((key) => this.get(key, options)))
+    const values: (Uint8Array<ArrayBuffer> | undefined)[] = []
+    for (let at = 0; at < keys.length; at += WIDTH) {
+      values.push(...(await Promise.all(keys.slice(at, at + WIDTH).map((key) => this.get(key, options)))))
+    }
+    return values
   }
 
   /** One call a value; not atomic across keys, and what fits is stored although something else does not. */

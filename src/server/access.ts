@@ -43,5 +43,5 @@ export function check(access: Access, need: Need): void {
   if (reason !== undefined) throw new HoldfastError('PERMISSION_DENIED', reason, { outcome: 'not-applied' })
 }
 
-/** Names of this machine, for itself, as they stand in a URL. */
-export const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', 'localhost', '::1', '[::1]'])
+/** Addresses of this machine that only it can reach. */
+export const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', 'localhost', '::1'])

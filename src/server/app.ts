@@ -4,10 +4,10 @@ import { Hono, type Context as HonoContext } from 'hono'
 import type { StateStore } from '../index.ts'
 import { check as checkAccess, EVERYTHING, type Access } from './access.ts'
 import { Body } from './bodies.ts'
-import { BYTES, JSON_TYPE, Reply, type Call, type Endpoint, type Served } from './endpoint.ts'
+import { BYTES, JSON_TYPE, jsonOf, Reply, type Call, type Endpoint, type Served } from './endpoint.ts'
 import { Exchange, refuse, type Books } from './exchange.ts'
 import { Gate } from './gate.ts'
-import { Concurrency, DEFAULT_LIMITS, type Limits } from './limits.ts'
+import { Concurrency, type Limits } from './limits.ts'
 import type { Log } from './log.ts'
 import { Metrics } from './metrics.ts'
 import { openApi } from './openapi.ts'
@@ -113,14 +113,63 @@ class Application implements App {
     exchange.release = this.#concurrency.enter(access.tokenId)
     const { incoming, outgoing } = context.env
     const request = context.req.raw
+    const { headers } = request
     const query = check(endpoint.query, readQuery(incoming.url!), 'query')
-    checkConditions(request.headers, endpoint.headers)
+    checkConditions(headers, endpoint.headers)
     const call = this.#callOf(request)
-    const body = await this.#body(endpoint, new Body(incoming, outgoing, this.#limits), request.headers, () =>
-      checkAccess(access, endpoint.need({ query, body: undefined })),
-    )
-    if (endpoint.needsBody) checkAccess(access, endpoint.need({ query, body }))
-    const input = { ...this.#served, limits: this.#limits, query, body, headers: request.headers, call }
-    return replyOf(endpoint, await endpoint.run(input))
+    const allow = (body?: unknown): void => checkAccess(access, endpoint.need({ query, body }))
+    if (endpoint.needsBody !== true) allow()
+    const body = await this.#body(endpoint, new Body(incoming, outgoing, this.#limits), headers)
+    if (endpoint.needsBody === true) allow(body)
+    return replyOf(endpoint, await endpoint.run({ ...this.#served, limits: this.#limits, query, body, headers, call }))
   }
+
+  async #body(endpoint: Endpoint, body: Body, headers: Headers): Promise<unknown> {
+    if (endpoint.body === BYTES) return body
+    if (endpoint.body !== undefined) {
+      checkMediaType(headers)
+      return check(endpoint.body, parseJson(await body.bytes(this.#limits.maxBodyBytes)).value, 'body')
+    }
+    if (body.length !== 0) throw bad('this endpoint takes no body')
+    return undefined
+  }
+
+  #callOf({ headers, signal }: Request): Call {
+    const asked = headers.get('holdfast-timeout-ms')
+    if (asked === null) return { signal, timeoutMs: this.#limits.requestTimeoutMs }
+    if (!/^[1-9]\d{0,8}$/.test(asked)) throw bad('holdfast-timeout-ms must be a whole number of milliseconds')
+    return { signal, timeoutMs: Math.min(Number(asked), this.#limits.requestTimeoutMs) }
+  }
+
+  async #admit(exchange: Exchange, context: Context): Promise<Access> {
+    const access = await this.#gate.admit(context.env.incoming, context.req.raw.headers.get('authorization'))
+    exchange.tokenId = access.tokenId
+    return access
+  }
+
+  async #scrape(exchange: Exchange, context: Context): Promise<Reply> {
+    checkAccess(await this.#admit(exchange, context), { workspace: EVERYTHING, write: false })
+    const { metrics } = this.#books
+    return new Reply(200, await metrics.text(), { 'content-type': metrics.contentType })
+  }
+}
+
+function replyOf({ status, tag }: Endpoint, result: unknown): Reply {
+  if (result instanceof Reply) return result
+  return result === undefined ? new Reply(204) : new Reply(status ?? 200, jsonOf(result, tag), JSON_TYPE)
+}
+
+/** The methods of each path, as an `Allow` header lists them. */
+function methodsOf(routes: readonly { readonly path: string; readonly method: string }[]): Map<string, string> {
+  const methods = Map.groupBy(routes, ({ path }) => path)
+  return new Map(
+    methods
+      .entries()
+      .map(([path, each]) => [path, each.map(({ method }) => (method === 'GET' ? 'GET, HEAD' : method)).join(', ')]),
+  )
+}
+
+function refusePath(allowed: string | undefined): never {
+  if (allowed !== undefined) throw new HttpProblem('UNSUPPORTED', `this path takes ${allowed}`, 405, { allow: allowed })
+  throw new HttpProblem('NOT_FOUND', 'there is no such path; GET /openapi.json lists those that there are')
 }

@@ -33,24 +33,19 @@ export class Body {
   }
 
   /** The whole body in memory. */
-  async bytes(maxBytes: number): Promise<Buffer<ArrayBuffer>> {
-    const until = performance.now() + this.#times.requestTimeoutMs
-    return Buffer.concat(await Array.fromAsync(this.#read(maxBytes, until)))
+  bytes(maxBytes: number): Promise<Buffer> {
+    this.#begin(maxBytes)
+    const { bodyPauseMs, requestTimeoutMs } = this.#times
+    return collected(this.#incoming, maxBytes, Math.min(bodyPauseMs, requestTimeoutMs), requestTimeoutMs)
   }
 
   /** Piece by piece, as long as they keep coming. */
-  pieces(maxBytes: number): AsyncGenerator<Uint8Array, void> {
-    return this.#read(maxBytes, Infinity)
-  }
-
-  async *#read(maxBytes: number, until: number): AsyncGenerator<Buffer, void> {
-    this.check(maxBytes)
-    // Who asked whether to send it at all has waited until now.
-    if (/^100-continue$/i.test(this.#incoming.headers.expect ?? '')) this.#outgoing.writeContinue()
+  async *pieces(maxBytes: number): AsyncGenerator<Buffer, void> {
+    this.#begin(maxBytes)
     // Left open at its end: the answer goes by the same connection.
     const pieces = this.#incoming.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer, undefined>
     for (let bytes = 0; ;) {
-      const { done, value } = await this.#next(pieces, until)
+      const { done, value } = await inTime(pieces.next(), this.#times.bodyPauseMs)
       if (done === true) return
       bytes += value.length
       if (bytes > maxBytes) throw tooLarge(maxBytes)
@@ -58,16 +53,56 @@ export class Body {
     }
   }
 
-  async #next(pieces: AsyncIterator<Buffer, undefined>, until: number): Promise<IteratorResult<Buffer, undefined>> {
-    const late = Promise.withResolvers<never>()
-    const pauseMs = Math.max(0, Math.min(this.#times.bodyPauseMs, until - performance.now()))
-    const timer = setTimeout(() => late.reject(new HttpProblem('TIMEOUT', 'the body did not come in time', 408)), pauseMs)
-    try {
-      return await Promise.race([pieces.next(), late.promise])
-    } finally {
-      clearTimeout(timer)
-    }
+  #begin(maxBytes: number): void {
+    this.check(maxBytes)
+    // Who asked whether to send it at all has waited until now.
+    if (/^100-continue$/i.test(this.#incoming.headers.expect ?? '')) this.#outgoing.writeContinue()
   }
+}
+
+/** By events, which for the many small bodies takes half the time of an iterator. */
+function collected(incoming: IncomingMessage, maxBytes: number, pauseMs: number, totalMs: number): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
+  const began = performance.now()
+  const pieces: Buffer[] = []
+  let bytes = 0
+  const timer = setTimeout(() => fail(tooSlow()), pauseMs)
+  const stop = (): void => {
+    clearTimeout(timer)
+    incoming.off('data', onData).off('end', onEnd).off('error', fail).off('close', onClose)
+  }
+  const fail = (error: Error): void => {
+    stop()
+    reject(error)
+  }
+  const onData = (piece: Buffer): void => {
+    bytes += piece.length
+    pieces.push(piece)
+    timer.refresh()
+    if (bytes > maxBytes) fail(tooLarge(maxBytes))
+    else if (performance.now() - began > totalMs) fail(tooSlow())
+  }
+  const onEnd = (): void => {
+    stop()
+    resolve(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces))
+  }
+  const onClose = (): void => fail(new Error('the connection was closed'))
+  incoming.on('data', onData).on('end', onEnd).on('error', fail).on('close', onClose)
+  return promise
+}
+
+async function inTime<T>(work: Promise<T>, ms: number): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(tooSlow()), ms)
+  try {
+    return await Promise.race([work, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function tooSlow(): HttpProblem {
+  return new HttpProblem('TIMEOUT', 'the body did not come in time', 408)
 }
 
 function tooLarge(maxBytes: number): HttpProblem {

@@ -42,6 +42,18 @@ export class Reply {
   }
 }
 
+export const JSON_TYPE = { 'content-type': 'application/json' }
+
+/** Tiers whose answers hold numbers of callers as numbers. */
+const EXACT: ReadonlySet<string> = new Set(['conversations', 'knowledge'])
+const { rawJSON } = JSON as unknown as { readonly rawJSON: (text: string) => unknown }
+
+/** As JSON, in which -0, a number like any other in JSON, does not turn into 0. */
+export function jsonOf(value: unknown, tag?: EndpointSpec<z.ZodObject, undefined>['tag']): string {
+  if (tag === undefined || !EXACT.has(tag)) return JSON.stringify(value)
+  return JSON.stringify(value, (_, member: unknown) => (Object.is(member, -0) ? rawJSON('-0') : member))
+}
+
 /** `HEAD` works wherever `GET` does. */
 export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
 

@@ -95,10 +95,11 @@ export class Exchange {
     if (!incoming.complete && READING.has(request.method)) all['connection'] = 'close'
     if (request.method !== 'HEAD') return new Response(this.#bodyOf(body), { status, headers: all })
     if (isStream(body)) body.destroy()
+    else if (body !== null) all['content-length'] = String(Buffer.byteLength(body))
     return new Response(null, { status, headers: all })
   }
 
-  #bodyOf(body: Reply['body']): BodyInit | null {
+  #bodyOf(body: Reply['body']): ConstructorParameters<typeof Response>[0] {
     return isStream(body) ? streamed(body, (error) => this.#cut(error)) : (body as Uint8Array<ArrayBuffer> | string | null)
   }
 
@@ -157,9 +158,7 @@ export function refuse({ log, metrics }: Books, error: unknown, address: string 
 /** The error's own words stay on this side. */
 function logFailure(log: Log, error: unknown, requestId: string): void {
   const words: string[] = []
-  for (let at = error; at !== undefined && words.length < MAX_CAUSES; at = at instanceof Error ? at.cause : undefined) {
-    words.push(at instanceof Error ? `${at.name}: ${at.message}` : String(at))
-  }
+  for (let at = error; at instanceof Error && words.length < MAX_CAUSES; at = at.cause) words.push(`${at.name}: ${at.message}`)
   log({ event: 'server', level: 'error', requestId, message: redact(words.join('; caused by ')) })
 }
 

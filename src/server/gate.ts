@@ -1,5 +1,6 @@
 /** Who is let in: holders of a token, and, as long as there is none, whoever is on this machine. */
-import { LOCAL, LOOPBACK, type Access } from './access.ts'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { LOCAL, type Access } from './access.ts'
 import { HttpProblem } from './problem.ts'
 import type { Tokens } from './tokens.ts'
 
@@ -16,11 +17,10 @@ export class Gate {
   }
 
   /** What the caller may do; `UNAUTHORIZED` without a token that holds. */
-  async admit({ headers, url }: Request): Promise<Access> {
-    const header = headers.get('authorization')
-    if (header !== null) return this.#tokens.access(/^Bearer +(\S+)$/i.exec(header)?.[1] ?? '')
+  async admit({ headers }: Pick<IncomingMessage, 'headers'>, authorization: string | null): Promise<Access> {
+    if (authorization !== null) return this.#tokens.access(/^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? '')
     if (this.#requireToken || (await this.#tokens.any())) return this.#tokens.access('')
-    if (isLocal(headers, url)) return LOCAL
+    if (isLocal(headers)) return LOCAL
     throw new HttpProblem('PERMISSION_DENIED', 'without a token, programs on this machine may call the server by 127.0.0.1')
   }
 }
@@ -29,12 +29,11 @@ export class Gate {
  * A web page may make its own name mean this machine, or send what browsers send without asking first: both say where they come from. And a
  * proxy on this machine calls for others.
  */
-function isLocal(headers: Headers, url: string): boolean {
-  const origin = headers.get('origin')
-  if (FORWARDED.some((name) => headers.has(name))) return false
-  return isLoopback(url) && (origin === null || isLoopback(origin))
+function isLocal(headers: IncomingHttpHeaders): boolean {
+  const { host = '127.0.0.1', origin } = headers
+  if (FORWARDED.some((name) => headers[name] !== undefined)) return false
+  return OWN_HOST.test(host) && (origin === undefined || OWN_ORIGIN.test(origin))
 }
 
-function isLoopback(url: string): boolean {
-  return URL.canParse(url) && LOOPBACK.has(new URL(url).hostname)
-}
+const OWN_HOST = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?$/i
+const OWN_ORIGIN = /^https?:\/\/(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?$/i

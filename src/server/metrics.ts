@@ -25,7 +25,7 @@ export class Metrics {
     this.#underWay = new Gauge({ name: 'holdfast_http_requests_under_way', help: 'Requests being answered.', registers })
     this.#requests = new Histogram({
       name: 'holdfast_http_request_duration_seconds',
-      help: 'Time from the head of a request to the head of its answer.',
+      help: 'Time from the head of a request to the end of its answer.',
       labelNames: ['method', 'route', 'status'],
       buckets: SECONDS,
       registers,
@@ -42,6 +42,14 @@ export class Metrics {
       labelNames: ['kind', 'backend', 'method', 'result'],
       buckets: SECONDS,
       registers,
+    })
+    new Gauge({
+      name: 'holdfast_process_resident_bytes',
+      help: 'Memory of this process.',
+      registers,
+      collect() {
+        this.set(process.memoryUsage.rss())
+      },
     })
     subscribe('holdfast:call', this.#onCall)
   }

@@ -16,8 +16,9 @@ export function openApi(endpoints: readonly Endpoint[]): Json {
   return {
     openapi: '3.1.0',
     info: { title: TITLE, version: '1', description: DESCRIPTION },
-    security: [{ token: [] }],
-    paths,
+    // Without a token where none is set up, on the server's own machine.
+    security: [{ token: [] }, {}],
+    paths: { ...paths, ...OPEN_PATHS },
     components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } }, schemas: { Problem: PROBLEM } },
   }
 }
@@ -34,7 +35,10 @@ function operation(endpoint: Endpoint): Json {
     responses: {
       ...(endpoint.result === undefined
         ? { 204: { description: 'Done.' } }
-        : { 200: { description: 'Done.', content: content(endpoint.result, 'output') } }),
+        : { [endpoint.status ?? 200]: { description: 'Done.', content: content(endpoint.result, 'output') } }),
+      ...('range' in headers && endpoint.result !== undefined
+        ? { 206: { description: 'The part that was asked for.', content: content(endpoint.result, 'output') } }
+        : {}),
       default: {
         description: 'Refused or failed.',
         content: { [PROBLEM_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } },
@@ -68,6 +72,33 @@ function headerParameters(notes: HeaderNotes): Json[] {
 
 function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
   return z.toJSONSchema(schema, { io, unrepresentable: 'any', target: 'draft-2020-12' })
+}
+
+const JSON_ANSWER = { description: 'Done.', content: { 'application/json': { schema: { type: 'object' } } } }
+
+/** Those that are no endpoints of the data. */
+const OPEN_PATHS = {
+  '/healthz': {
+    get: { operationId: 'health', summary: 'Whether the server runs.', security: [{}], responses: { 200: JSON_ANSWER } },
+  },
+  '/readyz': {
+    get: {
+      operationId: 'readiness',
+      summary: 'Whether the engines behind it answer.',
+      security: [{}],
+      responses: { 200: JSON_ANSWER, 503: { ...JSON_ANSWER, description: 'One of them does not.' } },
+    },
+  },
+  '/openapi.json': {
+    get: { operationId: 'document', summary: 'This document.', security: [{}], responses: { 200: JSON_ANSWER } },
+  },
+  '/metrics': {
+    get: {
+      operationId: 'metrics',
+      summary: 'Figures for Prometheus; takes a token for all workspaces.',
+      responses: { 200: { description: 'Done.', content: { 'text/plain': { schema: { type: 'string' } } } } },
+    },
+  },
 }
 
 const PROBLEM = {

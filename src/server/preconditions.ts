@@ -1,6 +1,6 @@
 /** ETags and the conditions that name them (RFC 9110), where the contracts have versions. */
 import { isHoldfastError } from '../index.ts'
-import { Reply, type HeaderNotes } from './endpoint.ts'
+import { JSON_TYPE, jsonOf, Reply, type HeaderNotes } from './endpoint.ts'
 import { HttpProblem } from './problem.ts'
 import { bad } from './request.ts'
 
@@ -44,5 +44,5 @@ export function failed(): HttpProblem {
 
 /** What has a version, with its ETag. */
 export function withVersion(status: number, item: { readonly version: number }): Reply {
-  return new Reply(status, JSON.stringify(item), { 'content-type': 'application/json', etag: `"${item.version}"` })
+  return new Reply(status, jsonOf(item, 'conversations'), { ...JSON_TYPE, etag: `"${item.version}"` })
 }

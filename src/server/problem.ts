@@ -45,12 +45,7 @@ export class HttpProblem extends Error {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
 
-  constructor(
-    code: ErrorCode,
-    detail: string,
-    status: number = STATUS[code],
-    headers: Readonly<Record<string, string>> = {},
-  ) {
+  constructor(code: ErrorCode, detail: string, status: number = STATUS[code], headers: Readonly<Record<string, string>> = {}) {
     super(detail)
     this.code = code
     this.status = status
@@ -62,7 +57,8 @@ export class HttpProblem extends Error {
  * What a caller is told. The message of what we did not throw ourselves may hold a path, a statement or worse: it stays here, and the
  * request id leads to it in the log.
  */
-export function toProblem(error: unknown, requestId: string): Problem {
+export function toProblem(error: unknown, requestId: string, isGone = false): Problem {
+  if (isGone) return problem('ABORTED', STATUS.ABORTED, 'the caller hung up', requestId)
   if (error instanceof HttpProblem) {
     return { ...problem(error.code, error.status, error.message, requestId), outcome: 'not-applied' }
   }
@@ -70,6 +66,13 @@ export function toProblem(error: unknown, requestId: string): Problem {
   const { kind, backend, outcome } = error
   const code = codeOf(error)
   return { ...problem(code, STATUS[code], detailOf(error, code), requestId), outcome, kind, backend }
+}
+
+/** Headers that say the same for programs that know no problem documents. */
+export function problemHeaders(error: unknown, { status }: Problem): Record<string, string> {
+  const own = error instanceof HttpProblem ? error.headers : {}
+  if (status === 429) return { 'retry-after': '1', ...own }
+  return status === 401 ? { 'www-authenticate': 'Bearer', ...own } : own
 }
 
 /** True for what the caller did, as opposed to what went wrong here. */
@@ -130,7 +133,6 @@ function quotesItsCause({ cause, message }: HoldfastError): boolean {
 const DETAILS: Readonly<Partial<Record<ErrorCode, string>>> = {
   UNAVAILABLE: 'the engine behind the store does not answer, or not as it should',
   TIMEOUT: 'the engine behind the store did not answer in time',
-  ABORTED: 'the caller hung up',
   RATE_LIMITED: 'the engine behind the store asks for fewer calls',
   VALUE_TOO_LARGE: 'a value is larger than the engine behind the store takes',
   CONFLICT: 'it contradicts what is stored',

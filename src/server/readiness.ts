@@ -25,7 +25,9 @@ export class Readiness {
   }
 
   async #ask(): Promise<Reply> {
-    const answers = await Promise.all(Object.entries(this.#stores).map(async ([kind, store]) => [kind, await isUp(store)] as const))
+    const answers = await Promise.all(
+      Object.entries(this.#stores).map(async ([kind, store]) => [kind, await isUp(store)] as const),
+    )
     const isReady = answers.every(([, up]) => up)
     const words = answers.map(([kind, up]) => [kind, wordOf(up)] as const)
     return new Reply(isReady ? 200 : 503, JSON.stringify({ status: wordOf(isReady), ...Object.fromEntries(words) }), JSON_TYPE)

@@ -25,6 +25,7 @@ export function readQuery(target: string): Record<string, string> {
 }
 
 function decode(part: string): string {
+  if (!/[%+]/.test(part)) return part
   try {
     return decodeURIComponent(part.replaceAll('+', ' '))
   } catch {

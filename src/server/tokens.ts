@@ -8,7 +8,6 @@ import type { Access } from './access.ts'
 /** No workspace's space begins like this. */
 export const TOKEN_SPACE = 't:'
 const TOKEN = /^hf_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/
-const PAGE = 1_000
 /** A revoked token is refused everywhere after this many milliseconds. */
 export const CACHE_MS = 5_000
 /** Tokens that an instance remembers meanwhile. */

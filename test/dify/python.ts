@@ -3,11 +3,12 @@ import { existsSync } from 'node:fs'
 import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe } from 'vitest'
+import { pythonOf } from '../../scripts/services/dify-sdk.ts'
 import { servicesHome } from '../../scripts/services/home.ts'
 import { ROOT, scratch } from '../support.ts'
 
 /** The SDK in an environment of its own, as `npm run services dify-sdk` installs it. */
-export const PYTHON = join(servicesHome(), 'dify-sdk-0.7.4', 'bin', 'python')
+export const PYTHON = pythonOf(servicesHome())
 
 const REASON = 'the Dify SDK is not installed: npm run services dify-sdk'
 const required = (process.env['HOLDFAST_REQUIRE'] ?? '').split(',')

@@ -5,13 +5,13 @@ export const notes = definePlugin({
   manifest: { author: 'acme', name: 'notes', version: '1.0.0', storage: { sizeBytes: 4_096 } },
   tools: {
     remember: async ({ storage }, { key, text }) => {
-      await storage.setText(String(key), String(text))
+      await storage.setText(key as string, text as string)
       return 'remembered'
     },
     recall: {
       description: 'What was remembered',
       parameters: [{ name: 'key', type: 'string', required: true }],
-      run: async ({ storage }, { key }) => (await storage.getText(String(key))) ?? 'nothing',
+      run: async ({ storage }, { key }) => (await storage.getText(key as string)) ?? 'nothing',
     },
     async *count(_, { to }) {
       for (let i = 1; i <= Number(to); i++) yield { i }
@@ -46,7 +46,7 @@ async function allOf(storage: SessionStorage): Promise<Record<string, string>> {
     results[name] = await Promise.resolve()
       .then(call)
       .then(
-        (value) => String(JSON.stringify(value instanceof Uint8Array ? [...value] : value)),
+        (value) => JSON.stringify(value instanceof Uint8Array ? [...value] : value) ?? 'undefined',
         (error: { code?: string }) => error.code ?? 'an error without a code',
       )
   }

@@ -15,9 +15,11 @@ import type {
 import { checkNotRecreated, checkSameSettings, collectionMissing, documentTaken } from '../faults.ts'
 import type { FilterNode } from '../filter.ts'
 import { parseMetadata } from '../records.ts'
-import { createScan, type VectorScan } from '../scan.ts'
+import { ScanBudget } from '../scan-budget.ts'
+import { VECTOR_OPTIONS, type VectorOptions } from '../scan-options.ts'
+import { createScan, type GrowingScan, type ScanOptions } from '../scan.ts'
 
-export interface MemoryKnowledgeOptions {
+export interface MemoryKnowledgeOptions extends VectorOptions {
   /** Says in a URL what the name says already. Default: none. */
   readonly url?: ':memory:' | 'memory:' | undefined
 }
@@ -34,14 +36,14 @@ export const capabilities: KnowledgeCapabilities = {
 
 /** Each store is empty at first, and its own. */
 export const create = defineBackend<MemoryKnowledgeOptions, KnowledgeBackend>(
-  { url: { type: 'string', description: 'nothing to name: `:memory:`', choices: [':memory:', 'memory:'] } },
-  () => new MemoryKnowledge(),
+  { url: { type: 'string', description: 'nothing to name: `:memory:`', choices: [':memory:', 'memory:'] }, ...VECTOR_OPTIONS },
+  (options) => new MemoryKnowledge(options),
 )
 
 interface Entry {
   readonly record: CollectionRecord
   readonly documents: Map<string, DocumentRecord>
-  readonly scan: VectorScan<DocumentRecord>
+  readonly scan: GrowingScan<DocumentRecord>
 }
 
 /** Writes wait for nothing between their first line and their last, so each is atomic. */
@@ -49,12 +51,17 @@ class MemoryKnowledge implements KnowledgeBackend {
   readonly capabilities = capabilities
   readonly limits = { dimension: 65_536 }
   readonly #workspaces = new Map<string, Map<string, Entry>>()
+  readonly #scan: ScanOptions
+
+  constructor({ scan: mode, maxVectorMemoryMb }: VectorOptions) {
+    this.#scan = { mode, budget: new ScanBudget(maxVectorMemoryMb) }
+  }
 
   async createCollection(workspace: string, collection: CollectionRecord): Promise<void> {
     const collections = this.#workspaces.get(workspace) ?? new Map<string, Entry>()
     const existing = collections.get(collection.name)
     if (existing !== undefined) return checkSameSettings(existing.record, collection)
-    const scan = createScan<DocumentRecord>(collection.dimension, collection.distance)
+    const scan = createScan<DocumentRecord>(collection.dimension, collection.distance, this.#scan)
     this.#workspaces.set(workspace, collections)
     collections.set(collection.name, { record: collection, documents: new Map(), scan })
   }
@@ -69,7 +76,9 @@ class MemoryKnowledge implements KnowledgeBackend {
   }
 
   async deleteCollection(workspace: string, name: string): Promise<boolean> {
-    return this.#workspaces.get(workspace)?.delete(name) ?? false
+    const collections = this.#workspaces.get(workspace)
+    collections?.get(name)?.scan.close()
+    return collections?.delete(name) ?? false
   }
 
   async write(
@@ -82,6 +91,7 @@ class MemoryKnowledge implements KnowledgeBackend {
     const taken = mode === 'insert' ? documents.find(({ id }) => entry.documents.has(id)) : undefined
     if (taken !== undefined) throw documentTaken(collection.name, taken.id)
     const metadata = documents.map(parseMetadata)
+    entry.scan.reserve(entry.documents.size + documents.filter(({ id }) => !entry.documents.has(id)).length)
     for (const [i, document] of documents.entries()) {
       entry.documents.set(document.id, document)
       entry.scan.upsert(document.id, document.embedding!, metadata[i]!, document)
@@ -138,6 +148,7 @@ class MemoryKnowledge implements KnowledgeBackend {
   async ping(): Promise<void> {}
 
   async close(): Promise<void> {
+    for (const collections of this.#workspaces.values()) for (const { scan } of collections.values()) scan.close()
     this.#workspaces.clear()
   }
 

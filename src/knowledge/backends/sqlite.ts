@@ -1,4 +1,4 @@
-/** Knowledge in an SQLite file, by Node's own `node:sqlite`: the default. Searches are exact scans of an index in memory. */
+/** Knowledge in an SQLite file, by Node's own `node:sqlite`: the default. Searches are exact: scans of all vectors, in memory. */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Script } from '../../engines/sql.ts'
 import {
@@ -27,6 +27,9 @@ import { checkNotRecreated } from '../faults.ts'
 import { matches, type FilterNode } from '../filter.ts'
 import { LiveIndex, type Loaded } from '../live-index.ts'
 import { parseMetadata } from '../records.ts'
+import { ScanBudget } from '../scan-budget.ts'
+import { VECTOR_OPTIONS, type VectorOptions } from '../scan-options.ts'
+import type { ScanOptions } from '../scan.ts'
 import { score } from '../score.ts'
 import {
   KnowledgeSql,
@@ -38,7 +41,7 @@ import {
   type SettingsRow,
 } from '../sql.ts'
 
-export type SqliteKnowledgeOptions = SqliteOptions
+export interface SqliteKnowledgeOptions extends SqliteOptions, VectorOptions {}
 
 export const capabilities: KnowledgeCapabilities = {
   filter: { exists: true, null: true, arrays: true, nested: true, declared: false },
@@ -56,12 +59,30 @@ const LIMITS = { contentBytes: 100_000_000, jsonBytes: 100_000_000, dimension: 6
 export const tables = sqliteTables('knowledge', knowledgeSchema)
 
 export const create = defineBackend<SqliteKnowledgeOptions, KnowledgeBackend>(
-  SQLITE_OPTIONS,
-  async (options) => new SqliteKnowledge(await openSqliteBackend('knowledge', options, knowledgeSchema)),
+  { ...SQLITE_OPTIONS, ...VECTOR_OPTIONS },
+  async ({ scan, maxVectorMemoryMb, ...options }) =>
+    new SqliteKnowledge(await openSqliteBackend('knowledge', options, knowledgeSchema), { scan, maxVectorMemoryMb }),
 )
 
-/** Stores on one file share its connection, and so the vectors in memory: by prefix, workspace and collection. */
-const indexes = new WeakMap<SqliteEngine, Map<string, LiveIndex>>()
+/** The vectors in memory: by prefix, workspace and collection. */
+interface Shelf {
+  readonly indexes: Map<string, LiveIndex>
+  readonly scan: ScanOptions
+  users: number
+}
+
+/** Stores on one file share its connection, and so, where their options are the same, the vectors. */
+const shelves = new WeakMap<SqliteEngine, Map<string, Shelf>>()
+
+function shelfOf(engine: SqliteEngine, { scan: mode, maxVectorMemoryMb }: VectorOptions): Shelf {
+  const ofEngine = shelves.get(engine) ?? new Map<string, Shelf>()
+  shelves.set(engine, ofEngine)
+  const key = JSON.stringify([mode, maxVectorMemoryMb])
+  const shelf = ofEngine.get(key) ?? { indexes: new Map(), scan: { mode, budget: new ScanBudget(maxVectorMemoryMb) }, users: 0 }
+  ofEngine.set(key, shelf)
+  shelf.users++
+  return shelf
+}
 
 class SqliteKnowledge implements KnowledgeBackend {
   readonly capabilities = capabilities
@@ -70,15 +91,15 @@ class SqliteKnowledge implements KnowledgeBackend {
   readonly #engine: SqliteEngine
   readonly #prefix: string
   readonly #sql: KnowledgeSql
-  readonly #indexes: Map<string, LiveIndex>
+  readonly #shelf: Shelf
+  #isClosed = false
 
-  constructor({ engine, prefix, backup }: OpenedSqlite) {
+  constructor({ engine, prefix, backup }: OpenedSqlite, options: VectorOptions) {
     this.backup = backup
     this.#engine = engine
     this.#prefix = prefix
     this.#sql = new KnowledgeSql(engine.dialect, prefix)
-    this.#indexes = indexes.get(engine) ?? new Map<string, LiveIndex>()
-    indexes.set(engine, this.#indexes)
+    this.#shelf = shelfOf(engine, options)
   }
 
   createCollection(workspace: string, collection: CollectionRecord, call?: BackendCall): Promise<void> {
@@ -88,7 +109,7 @@ class SqliteKnowledge implements KnowledgeBackend {
   async describeCollection(workspace: string, name: string, call?: BackendCall): Promise<CollectionRecord | undefined> {
     const [found] = await this.#engine.select<SettingsRow>(this.#sql.describe, [workspace, name], call)
     // Another process may have deleted it; its vectors need not stay in memory.
-    if (found === undefined) this.#indexes.delete(this.#key(workspace, name))
+    if (found === undefined) this.#drop(this.#key(workspace, name))
     return found && toCollectionRecord(found)
   }
 
@@ -99,7 +120,7 @@ class SqliteKnowledge implements KnowledgeBackend {
 
   async deleteCollection(workspace: string, name: string, call?: BackendCall): Promise<boolean> {
     const deleted = await this.#engine.write(() => this.#sql.remove(workspace, name), call)
-    this.#indexes.delete(this.#key(workspace, name))
+    this.#drop(this.#key(workspace, name))
     return deleted
   }
 
@@ -198,13 +219,16 @@ class SqliteKnowledge implements KnowledgeBackend {
   }
 
   close(): Promise<void> {
+    if (!this.#isClosed && --this.#shelf.users === 0) for (const key of this.#shelf.indexes.keys()) this.#drop(key)
+    this.#isClosed = true
     return this.#engine.close()
   }
 
   async #fresh(workspace: string, collection: CollectionRecord): Promise<Loaded> {
     const key = this.#key(workspace, collection.name)
-    const index = this.#indexes.get(key) ?? new LiveIndex(this.#engine, this.#sql, workspace, collection.name)
-    this.#indexes.set(key, index)
+    const { indexes, scan } = this.#shelf
+    const index = indexes.get(key) ?? new LiveIndex(this.#engine, this.#sql, workspace, collection.name, scan)
+    indexes.set(key, index)
     const loaded = await index.fresh()
     checkNotRecreated(loaded.collection, collection)
     return loaded
@@ -235,6 +259,11 @@ class SqliteKnowledge implements KnowledgeBackend {
     )
     const rows = new Map(found.map((row) => [row.id, row]))
     return winners.map(({ id, score }) => ({ ...toDocumentRecord(rows.get(id)!), score }))
+  }
+
+  #drop(key: string): void {
+    this.#shelf.indexes.get(key)?.close()
+    this.#shelf.indexes.delete(key)
   }
 
   #key(workspace: string, name: string): string {

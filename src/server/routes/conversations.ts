@@ -1,7 +1,7 @@
 /** Sessions and messages for programs in any language. */
 import { z } from 'zod'
 import type { ConversationStore, NewMessage, NewSession } from '../../index.ts'
-import { endpoint, Reply, type Endpoint, type Input } from '../endpoint.ts'
+import { endpoint, type Endpoint, type Input } from '../endpoint.ts'
 import { etag, matching, withVersion } from '../preconditions.ts'
 import { HttpProblem } from '../problem.ts'
 import { entriesOf, id, integer, jsonObject, jsonArray, text, workspace } from '../schemas/common.ts'
@@ -83,7 +83,10 @@ export const CONVERSATIONS: readonly Endpoint[] = [
     }),
     result: page(sessionShown),
     need: reads,
-    run: (input) => store(input).listSessions({ ...input.query, ...input.call }),
+    run: (input) => {
+      const { workspace: _, ...query } = input.query
+      return store(input).listSessions({ ...query, ...input.call })
+    },
   }),
   endpoint({
     method: 'POST',
@@ -111,6 +114,7 @@ export const CONVERSATIONS: readonly Endpoint[] = [
     query: scope,
     body: newSession,
     result: sessionShown,
+    status: 201,
     need: writes,
     run: async (input) => withVersion(201, await store(input).createSession(input.body as NewSession, input.call)),
   }),
@@ -180,15 +184,12 @@ export const CONVERSATIONS: readonly Endpoint[] = [
     query: session.extend({ expectedSeq: integer(0, MAX_SEQ, 'What `lastSeq` must be.').optional() }),
     body: z.strictObject({ messages: z.array(newMessage).max(MAX_PAGE) }),
     result: z.object({ items: z.array(messageShown) }),
+    status: 201,
     need: writes,
     run: async (input) => {
       const { session: sessionId, expectedSeq } = input.query
       const messages = input.body.messages as NewMessage[]
-      return new Reply(
-        201,
-        JSON.stringify({ items: await store(input).addMessages(sessionId, messages, { ...input.call, expectedSeq }) }),
-        JSON_TYPE,
-      )
+      return { items: await store(input).addMessages(sessionId, messages, { ...input.call, expectedSeq }) }
     },
   }),
   endpoint({
@@ -243,8 +244,6 @@ export const CONVERSATIONS: readonly Endpoint[] = [
     },
   }),
 ]
-
-const JSON_TYPE = { 'content-type': 'application/json' }
 
 /** The version in an `If-Match` header. */
 function versionOf(headers: Headers): number | undefined {

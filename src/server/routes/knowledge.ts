@@ -1,7 +1,7 @@
 /** Collections and documents for programs in any language. */
 import { z } from 'zod'
 import type { Document, KnowledgeStore } from '../../index.ts'
-import { endpoint, Reply, type Endpoint, type Input } from '../endpoint.ts'
+import { endpoint, type Endpoint, type Input } from '../endpoint.ts'
 import { HttpProblem } from '../problem.ts'
 import { entriesOf, id, jsonObject, workspace } from '../schemas/common.ts'
 
@@ -63,10 +63,11 @@ export const KNOWLEDGE: readonly Endpoint[] = [
     query: scope,
     body: settings,
     result: settings,
+    status: 201,
     need: writes,
     run: async (input) => {
       const { name, ...options } = input.body
-      return new Reply(201, JSON.stringify(await store(input).createCollection(name, { ...options, ...input.call })), JSON_TYPE)
+      return store(input).createCollection(name, { ...options, ...input.call })
     },
   }),
   endpoint({
@@ -101,10 +102,10 @@ export const KNOWLEDGE: readonly Endpoint[] = [
     query: collection,
     body: newDocuments,
     result: z.object({ ids: z.array(z.string()) }),
+    status: 201,
     need: writes,
     run: async (input) => {
-      const added = await store(input).insert(input.query.collection, input.body.documents, input.call)
-      return new Reply(201, JSON.stringify({ ids: added }), JSON_TYPE)
+      return { ids: await store(input).insert(input.query.collection, input.body.documents, input.call) }
     },
   }),
   endpoint({
@@ -202,8 +203,6 @@ export const KNOWLEDGE: readonly Endpoint[] = [
     },
   }),
 ]
-
-const JSON_TYPE = { 'content-type': 'application/json' }
 
 /** As JSON has no typed arrays. */
 function shown({ embedding: floats, ...rest }: Document): object {

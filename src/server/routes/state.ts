@@ -49,7 +49,11 @@ export const STATE: readonly Endpoint[] = [
       const { key } = input.query
       const entry = await input.state.core.run('getBytes', 'read', input.call, (call) => space(input).entry(key, call))
       if (entry === undefined) throw new HttpProblem('NOT_FOUND', 'there is no such key')
-      return new Reply(200, unmarkBytes(readBytes(entry.value), key), { 'content-type': OCTETS, etag: `"${entry.version}"`, ...ttlHeader(entry.ttlMs) })
+      return new Reply(200, unmarkBytes(readBytes(entry.value), key), {
+        'content-type': OCTETS,
+        etag: `"${entry.version}"`,
+        ...ttlHeader(entry.ttlMs),
+      })
     },
   }),
   endpoint({

@@ -32,6 +32,14 @@ const plugin = z
 const scope = z.strictObject({ workspace, plugin })
 const value = scope.extend({ key: id('The key.', MAX_KEY_BYTES) })
 
+const scopeShown = z.object({
+  workspaceId: z.string(),
+  pluginId: z.string(),
+  usedBytes: z.int(),
+  encrypted: z.boolean(),
+  createdAt: z.string().optional(),
+})
+
 type Scope = z.output<typeof scope>
 type Value = z.output<typeof value>
 
@@ -146,7 +154,7 @@ export const STORAGE: readonly Endpoint[] = [
     tag: 'storage',
     summary: 'Plugins that have stored something, with their usage.',
     query: z.strictObject({ workspace: workspace.optional(), all: flag.default(false) }),
-    result: z.object({ items: z.array(z.object({ workspaceId: z.string(), pluginId: z.string(), usedBytes: z.int() })) }),
+    result: z.object({ items: z.array(scopeShown) }),
     need: ({ query }) => ({ workspace: query.all ? EVERYTHING : (query.workspace ?? ''), write: false }),
     run: async ({ plugins, query, call }) => {
       const workspaceId = query.all ? undefined : (query.workspace ?? '')

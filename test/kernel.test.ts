@@ -1,0 +1,30 @@
+import { readFile } from 'node:fs/promises'
+import { describe, expect, it } from 'vitest'
+import { buildKernel, target } from '../scripts/build-kernel.ts'
+import { createKernel, createMemory, hasKernel } from '../src/knowledge/kernel.ts'
+
+describe('the kernel', () => {
+  it('is what its source gives', async () => {
+    expect(await readFile(target, 'utf8')).toBe(await buildKernel())
+  })
+
+  it('runs here, on memory that can be shared and grow', () => {
+    expect(hasKernel()).toBe(true)
+    const memory = createMemory(1)!
+    const kernel = createKernel(memory)
+    expect(memory.buffer).toBeInstanceOf(SharedArrayBuffer)
+    memory.grow(2)
+    const at = 2 * 65_536
+    new Float32Array(memory.buffer, at, 8).set([1, -7.5, 3, 0.25, -1, 2, 0, 0])
+    expect(kernel.largest(at, 8)).toBe(7.5)
+    const step = 7.5 / 127
+    const lost = kernel.quantise(at, 8, step, 1 / step, at + 64)
+    const codes = [...new Int8Array(memory.buffer, at + 64, 8)]
+    expect(codes).toEqual([17, -127, 51, 4, -17, 34, 0, 0])
+    const floats = [1, -7.5, 3, 0.25, -1, 2, 0, 0]
+    expect(lost).toBeCloseTo(
+      floats.reduce((sum, x, i) => sum + (x - codes[i]! * step) ** 2, 0),
+      12,
+    )
+  })
+})

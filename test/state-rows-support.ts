@@ -1,0 +1,19 @@
+/** Two workspaces of many keys, for tests of what that takes. */
+import type { StateStore } from '../src/state/store.ts'
+
+const BATCH = 5_000
+
+/** Their order is that of the numbers. */
+export function keyOf(n: number): string {
+  return `key-${String(n).padStart(8, '0')}`
+}
+
+/** So many keys in `kept`, and as many in `cleared`; each holds its number. */
+export async function fill(store: StateStore, count: number): Promise<void> {
+  for (const view of [store.workspace('kept'), store.workspace('cleared')]) {
+    for (let at = 0; at < count; at += BATCH) {
+      const length = Math.min(BATCH, count - at)
+      await view.setMany(Array.from({ length }, (_, i) => [keyOf(at + i), at + i] as const))
+    }
+  }
+}
