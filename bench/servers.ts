@@ -32,7 +32,7 @@ export async function servers(names: readonly string[]): Promise<string> {
   for (const bench of chosen) {
     const service = found[bench.service]
     const runs = service?.processes.every(isAlive) === true
-    parts.push(runs ? await measured(bench, service) : `${bench.title}: not run, npm run services ${bench.service}`)
+    parts.push(runs ? await measured(bench, service) : `${bench.title}: not measured, run npm run services ${bench.service}`)
   }
   return `${parts.join('\n\n')}\n\n${cpus()[0]?.model ?? 'unknown CPU'} × ${cpus().length}, Node ${process.version}`
 }

@@ -11,10 +11,11 @@ import { KNOWLEDGE_STORES, type KnowledgeStore } from '../src/index.ts'
 import type { FilterNode } from '../src/knowledge/filter.ts'
 import type { LoadProgress } from '../src/knowledge/live-index.ts'
 import { ExactScan } from '../src/knowledge/scan-exact.ts'
-import { KernelScan, POOL_FROM } from '../src/knowledge/scan-kernel.ts'
+import { KernelScan } from '../src/knowledge/scan-kernel.ts'
 
 const DIMENSION = 256
-const ROWS = Math.ceil(POOL_FROM / DIMENSION) + 500
+/** More than are searched in this thread. */
+const ROWS = 21_000
 const THIRD: FilterNode = { op: 'eq', path: ['third'], value: 1 }
 
 let state = 1
@@ -196,6 +197,30 @@ describe('the ceiling of memory', () => {
       await store.delete('docs', { filter: {} })
       await store.insert('docs', documents(100))
       expect(await store.search('docs', { embedding: vector() })).toHaveLength(5)
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+})
+
+describe('several collections in a file', () => {
+  it('take turns in memory where there is no room for all', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'holdfast-scan-'))
+    try {
+      await using store = await KNOWLEDGE_STORES.create('sqlite', { path: join(folder, 'knowledge.db'), maxVectorMemoryMb: 1 })
+      const names = ['one', 'two', 'three']
+      for (const name of names) {
+        await store.createCollection(name, { dimension: DIMENSION })
+        await store.insert(
+          name,
+          Array.from({ length: 500 }, (_, i) => ({ id: `${name}${i}`, content: '', embedding: vector() })),
+        )
+      }
+      for (const name of [...names, ...names]) {
+        const [known] = await store.get(name, [`${name}7`], { withEmbeddings: true })
+        const [hit] = await store.search(name, { embedding: known!.embedding!, limit: 1 })
+        expect(hit!.id).toBe(`${name}7`)
+      }
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }

@@ -3,9 +3,9 @@ import type { StateStore } from '../src/state/store.ts'
 
 const BATCH = 5_000
 
-/** Their order is that of the numbers. */
+/** Their order is that of the numbers. Long enough that all of them together would be seen in a small heap. */
 export function keyOf(n: number): string {
-  return `key-${String(n).padStart(8, '0')}`
+  return `key-${String(n).padStart(36, '0')}`
 }
 
 /** So many keys in `kept`, and as many in `cleared`; each holds its number. */

@@ -1,7 +1,7 @@
 /**
- * Knowledge in pgvector against `pg` by hand: the same columns, an HNSW index of the same build, searched as widely, and the same index for
- * filters. A store's call looks first whether the collection is there and what it is like. By hand that is done as well, but for the
- * lines that say it is known.
+ * Knowledge in pgvector against `pg` by hand: the same data (filters ask the metadata itself, where the store has a column for them), an
+ * HNSW index of the same build, searched as widely, and the same kind of index for filters. A store's call looks first whether the
+ * collection is there and what it is like. By hand that is done as well, but for the lines that say it is known.
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { Pool } from 'pg'
@@ -91,8 +91,8 @@ function reading(raw: ByHand, store: KnowledgeStore): Comparison[] {
   return [
     pair('get', 500, (i) => raw.looked(() => raw.get(idOf(i))), get),
     pair('get, collection known', 500, (i) => raw.get(idOf(i)), get),
-    pair(`search ${LIMIT} of ${DOCUMENTS}`, 300, (i) => raw.looked(() => raw.search(queryOf(i))), search),
-    pair(`search ${LIMIT} of ${DOCUMENTS}, collection known`, 300, (i) => raw.search(queryOf(i)), search),
+    pair(`search ${LIMIT} of ${DOCUMENTS.toLocaleString('en')}`, 300, (i) => raw.looked(() => raw.search(queryOf(i))), search),
+    pair(`search ${LIMIT} of ${DOCUMENTS.toLocaleString('en')}, collection known`, 300, (i) => raw.search(queryOf(i)), search),
     pair('search filtered to a tenth', 300, (i) => raw.looked(() => raw.search(queryOf(i), { group: i % 10 })), filtered),
   ]
 }

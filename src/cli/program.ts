@@ -7,6 +7,7 @@ import type { ConformOptions } from './commands/conform.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
 import type { SyncCommandOptions } from './commands/sync.ts'
 import type { DemoOptions } from './demo/demo.ts'
+import { addDify } from './dify.ts'
 import { EXIT, reportFailure } from './failure.ts'
 import type { GlobalOptions } from './globals.ts'
 import { addBackup, addRestore, addSchema, addState, addWorkspaces } from './operating.ts'
@@ -51,6 +52,7 @@ function createProgram(run: Run): Command {
 const COMMANDS = [
   addServe,
   addToken,
+  addDify,
   addDemo,
   addDoctor,
   addBackends,

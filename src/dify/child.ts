@@ -15,7 +15,19 @@ export interface ChildOptions {
 }
 
 /** What the child of a host may know of the host's environment: nothing that could be a secret. */
-const PASSED_ON = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TMPDIR', 'TEMP', 'SystemRoot', 'SSL_CERT_FILE']
+const PASSED_ON = [
+  'PATH',
+  'HOME',
+  'LANG',
+  'LC_ALL',
+  'TMPDIR',
+  'TEMP',
+  'SystemRoot',
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+  'REQUESTS_CA_BUNDLE',
+  'NODE_EXTRA_CA_CERTS',
+]
 const GRACE_MS = 3_000
 /** A group of its own, so that a signal reaches all of it. */
 const detached = process.platform !== 'win32'

@@ -24,7 +24,7 @@ export interface InvokeOptions {
 
 export interface ToolCall extends InvokeOptions {
   readonly tool: string
-  /** Default: the provider that declares the tool. */
+  /** Default: the provider that declares the tool, or that of the plugin's name where it declares none. */
   readonly provider?: string | undefined
   readonly parameters?: Readonly<Record<string, JsonValue>> | undefined
   readonly credentials?: Readonly<Record<string, JsonValue>> | undefined
@@ -192,11 +192,10 @@ export class DifyPlugin implements AsyncDisposable {
   #providerOf(tool: string): string {
     const declared = this.tools.find((each) => each.tool === tool)
     if (declared !== undefined) return declared.provider
+    // One that says nothing of its tools has one provider, of its own name.
+    if (this.tools.length === 0) return this.pluginId.slice(this.pluginId.indexOf('/') + 1)
     const names = this.tools.map((each) => each.tool).join(', ')
-    throw new HoldfastError(
-      'NOT_FOUND',
-      `the plugin declares no tool ${JSON.stringify(tool)}${names === '' ? '; name its provider' : `; it has ${names}`}`,
-    )
+    throw new HoldfastError('NOT_FOUND', `the plugin declares no tool ${JSON.stringify(tool)}; it has ${names}`)
   }
 
   #leave(reason: Error | undefined): void {

@@ -10,6 +10,7 @@ import type { Distance } from './contract.ts'
 import type { FilterNode } from './filter.ts'
 import { createMemory, hasKernel, PAGE_BYTES, type SharedMemory } from './kernel.ts'
 import { Best } from './scan-best.ts'
+import { countBits, setBits, sharedBits } from './scan-bits.ts'
 import { MetadataColumns } from './scan-columns.ts'
 import { layoutOf, maxRows, type Layout } from './scan-layout.ts'
 import { PartSearch, type Found, type Part } from './scan-part.ts'
@@ -18,14 +19,13 @@ import { queryLoss } from './scan-quantise.ts'
 import type { Neighbour, ScanMode, VectorScan } from './scan-types.ts'
 
 /** Numbers in all vectors of a collection from which on it has use for threads. */
-export const POOL_FROM = 4_000_000
+const POOL_FROM = 4_000_000
 /**
- * Numbers in the rows of a search up to which it takes a fraction of a millisecond, and about what the way to another thread and back takes.
- * One of these in each turn of the event loop is searched for here.
+ * Numbers in the rows of a search up to which it takes a fraction of a millisecond, and less than the way to another thread and back. All such
+ * searches of one turn of the event loop may look at `INLINE_A_TURN` here.
  */
 const INLINE_UP_TO = 5_000_000
-/** The same for those that are over sooner than they could be sent. */
-const ALWAYS_INLINE_UP_TO = 200_000
+const INLINE_A_TURN = 10_000_000
 
 /** Filters whose rows are remembered until the next write. */
 const MAX_SNAPSHOTS = 16
@@ -58,7 +58,8 @@ export class KernelScan<T> implements VectorScan<T> {
   #doubles: Float64Array = new Float64Array(0)
   #member: PoolMember | undefined
   #closed = false
-  #hasHadTurn = false
+  /** Numbers that this turn's searches have looked at here. */
+  #thisTurn = 0
 
   constructor(memory: SharedMemory, layout: Layout, mode: ScanMode) {
     this.maxRows = maxRows(layout)
@@ -114,12 +115,7 @@ export class KernelScan<T> implements VectorScan<T> {
   }
 
   matching(filter: FilterNode): string[] {
-    const ids: string[] = []
-    const marked = this.#marked(filter)
-    for (let word = 0; word < marked.length; word++) {
-      for (let bits = marked[word]!; bits !== 0; bits &= bits - 1) ids.push(this.#ids[word * 32 + 31 - Math.clz32(bits & -bits)]!)
-    }
-    return ids
+    return setBits(this.#marked(filter)).map((row) => this.#ids[row]!)
   }
 
   async search(query: Float32Array, limit: number, filter?: FilterNode): Promise<Neighbour<T>[]> {
@@ -164,7 +160,7 @@ export class KernelScan<T> implements VectorScan<T> {
   /** None where the search is for this thread. */
   #parts(whole: Part): Part[] {
     const threads = this.#member?.threads ?? 0
-    if (threads === 0 || this.#isForHere(count(whole.bitmap) * this.#layout.dimension)) return []
+    if (threads === 0 || this.#isForHere(countBits(whole.bitmap) * this.#layout.dimension)) return []
     const words = this.#layout.blockRows / 32
     const each = Math.ceil(this.#blocks / threads)
     const parts: Part[] = []
@@ -175,10 +171,9 @@ export class KernelScan<T> implements VectorScan<T> {
   }
 
   #isForHere(numbers: number): boolean {
-    if (numbers <= ALWAYS_INLINE_UP_TO) return true
-    if (numbers > INLINE_UP_TO || this.#hasHadTurn) return false
-    this.#hasHadTurn = true
-    setImmediate(() => (this.#hasHadTurn = false)).unref()
+    if (numbers > INLINE_UP_TO || this.#thisTurn + numbers > INLINE_A_TURN) return false
+    if (this.#thisTurn === 0) setImmediate(() => (this.#thisTurn = 0)).unref()
+    this.#thisTurn += numbers
     return true
   }
 
@@ -256,20 +251,4 @@ export class KernelScan<T> implements VectorScan<T> {
     this.#member?.release()
     this.#member = undefined
   }
-}
-
-function sharedBits(bits: Uint32Array): Uint32Array {
-  const shared = new Uint32Array(new SharedArrayBuffer(bits.byteLength))
-  shared.set(bits)
-  return shared
-}
-
-function count(bitmap: Uint32Array): number {
-  let total = 0
-  for (let bits of bitmap) {
-    bits -= (bits >>> 1) & 0x55_55_55_55
-    bits = (bits & 0x33_33_33_33) + ((bits >>> 2) & 0x33_33_33_33)
-    total += Math.imul((bits + (bits >>> 4)) & 0x0f_0f_0f_0f, 0x01_01_01_01) >>> 24
-  }
-  return total
 }

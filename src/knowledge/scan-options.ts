@@ -9,7 +9,10 @@ export interface VectorOptions {
    * slower. Both give the same hits and scores.
    */
   readonly scan?: ScanMode | undefined
-  /** Megabytes that the vectors of all collections in use may take in memory; beyond, calls are `QUOTA_EXCEEDED`. Default 1,024. */
+  /**
+   * Megabytes that the vectors of all collections may take in memory. `sqlite` keeps those in memory that were searched last. What cannot fit
+   * is `QUOTA_EXCEEDED`. Default 1,024.
+   */
   readonly maxVectorMemoryMb?: number | undefined
 }
 
@@ -22,7 +25,7 @@ export const VECTOR_OPTIONS: OptionsSchema<VectorOptions> = {
   },
   maxVectorMemoryMb: {
     type: 'integer',
-    description: 'megabytes of memory for the vectors of all collections in use',
+    description: 'megabytes of memory for the vectors of all collections',
     default: DEFAULT_VECTOR_MEMORY_MB,
     min: 1,
   },

@@ -1,5 +1,6 @@
 /** A search of some blocks of a collection's memory, in whichever thread. */
 import { createKernel, type Kernel, type SharedMemory } from './kernel.ts'
+import { setBits } from './scan-bits.ts'
 import { MAX_HEAP, type Layout } from './scan-layout.ts'
 import { CODE_MAX, quantiseQuery, rowFigures, type RowFigures } from './scan-quantise.ts'
 import { cosine, euclideanScore, norm } from './score.ts'
@@ -72,17 +73,12 @@ export class PartSearch {
     return rowFigures(distance, loss, norm, step, Math.sqrt(squared))
   }
 
-  /** All rows whose bit is set, ascending. */
   #marked({ bitmap, firstBlock }: Part): Uint32Array {
-    const rows = new Growing()
     const first = firstBlock * this.#layout.blockRows
-    for (let word = 0; word < bitmap.length; word++) {
-      for (let bits = bitmap[word]!; bits !== 0; bits &= bits - 1) rows.add(first + word * 32 + 31 - Math.clz32(bits & -bits), 0)
-    }
-    return rows.rows()
+    return Uint32Array.from(setBits(bitmap), (row) => first + row)
   }
 
-  /** Those of them that may be among the best, by their codes: every row's upper bound that reaches the worst of the best lower bounds. */
+  /** Those that may be among the best, by their codes: every row's upper bound that reaches the worst of the best lower bounds. */
   #promising(part: Part): Uint32Array {
     const { blockRows, distance } = this.#layout
     const queryNorm = norm(part.query)

@@ -1,5 +1,7 @@
 /** The HTTP application: which endpoint, who asks, what for; then the answer, a log line and a metric. */
 import type { HttpBindings } from '@hono/node-server'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { Hono, type Context as HonoContext } from 'hono'
 import type { StateStore } from '../index.ts'
 import { check as checkAccess, EVERYTHING, type Access } from './access.ts'
@@ -51,6 +53,8 @@ class Application implements App {
   readonly #gate: Gate
   readonly #readiness: Readiness
   readonly #concurrency: Concurrency
+  /** The newest answer on each connection. */
+  readonly #latest = new WeakMap<Socket, ServerResponse>()
   #isDraining = false
 
   constructor({ served, state, log, limits, requireToken = false }: AppOptions) {
@@ -103,9 +107,19 @@ class Application implements App {
     const { incoming, outgoing } = context.env
     const exchange = new Exchange(this.#books, { request: context.req.raw, incoming, outgoing, route })
     return exchange.answer(async () => {
+      await this.#turn(incoming, outgoing)
+      if (incoming.headers.host === undefined && incoming.httpVersion !== '1.0') throw bad('the host header is missing')
       if (!this.#isDraining) return run(exchange)
       throw new HttpProblem('UNAVAILABLE', 'the server is shutting down', 503, { connection: 'close' })
     })
+  }
+
+  /** Requests that were sent down one connection without waiting run one after the other, as their caller thinks that they do. */
+  async #turn({ socket }: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    const before = this.#latest.get(socket)
+    this.#latest.set(socket, outgoing)
+    if (before === undefined || before.closed || before.writableFinished) return
+    await new Promise((resolve) => void before.once('close', resolve))
   }
 
   async #serve(endpoint: Endpoint, exchange: Exchange, context: Context): Promise<Reply> {

@@ -44,12 +44,17 @@ export class Body {
     this.#begin(maxBytes)
     // Left open at its end: the answer goes by the same connection.
     const pieces = this.#incoming.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer, undefined>
-    for (let bytes = 0; ;) {
-      const { done, value } = await inTime(pieces.next(), this.#times.bodyPauseMs)
-      if (done === true) return
-      bytes += value.length
-      if (bytes > maxBytes) throw tooLarge(maxBytes)
-      yield value
+    try {
+      for (let bytes = 0; ;) {
+        const { done, value } = await inTime(pieces.next(), this.#times.bodyPauseMs)
+        if (done === true) return
+        bytes += value.length
+        if (bytes > maxBytes) throw tooLarge(maxBytes)
+        yield value
+      }
+    } finally {
+      // Lets go, so that what is left of the body can be thrown away. It waits for a piece that may never come.
+      pieces.return?.().catch(() => undefined)
     }
   }
 

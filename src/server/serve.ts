@@ -2,7 +2,7 @@
 import { getRequestListener, RequestError, type Http2Bindings, type HttpBindings } from '@hono/node-server'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { HoldfastError, type Persistence } from '../index.ts'
 import { PluginHost, type PluginHostOptions } from '../plugin-storage/index.ts'
 import { LOOPBACK } from './access.ts'
@@ -66,6 +66,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   const requireToken = options.requireToken === true || hasToken || !LOOPBACK.has(host)
   const app = createApp({ served: { conversation, knowledge, state, plugins }, state, log, limits, requireToken })
   const server = serverOf(app, host, limits)
+  const unused = unusedOf(server)
   try {
     await listening(server, host, port)
   } catch (error) {
@@ -74,7 +75,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   }
   server.on('error', ({ name, message }) => log({ event: 'server', level: 'error', message: `${name}: ${message}` }))
   let closing: Promise<void> | undefined
-  const close = (): Promise<void> => (closing ??= drained(server, app, drainMs))
+  const close = (): Promise<void> => (closing ??= drained(server, unused, app, drainMs))
   return { url: urlOf(host, server), needsToken: requireToken, close, [Symbol.asyncDispose]: close }
 }
 
@@ -86,6 +87,8 @@ function serverOf(app: App, hostname: string, limits: Limits): Server {
   })
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
+    // It is missed by the application, which says so.
+    requireHostHeader: false,
     headersTimeout: limits.headerTimeoutMs,
     // Values may take long; what stops moving is found out by the pause.
     requestTimeout: 0,
@@ -114,11 +117,23 @@ async function listening(server: Server, host: string, port: number): Promise<vo
   }
 }
 
+/** Connections that nothing has come by yet: to Node these are not idle. */
+function unusedOf(server: Server): ReadonlySet<Socket> {
+  const unused = new Set<Socket>()
+  server.on('connection', (socket) => {
+    unused.add(socket)
+    socket.once('close', () => unused.delete(socket))
+  })
+  server.on('request', ({ socket }) => void unused.delete(socket))
+  return unused
+}
+
 /** Listens no more, ends connections as their answers have gone out, and at the latest after the time to drain. */
-async function drained(server: Server, app: App, drainMs: number): Promise<void> {
+async function drained(server: Server, unused: ReadonlySet<Socket>, app: App, drainMs: number): Promise<void> {
   app.drain()
   const ended = once(server, 'close')
   server.close()
+  for (const socket of unused) socket.destroy()
   const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS)
   const hardEnd = setTimeout(() => server.closeAllConnections(), drainMs)
   try {

@@ -1,6 +1,6 @@
 /** One plugin file: in the host's process, as its child, and registered over TCP. */
 import assert from 'node:assert/strict'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { DifyHost, type DifyPlugin } from '../../src/dify/index.ts'
@@ -28,10 +28,8 @@ const WAYS: Readonly<Record<string, (plugins: PluginHost) => Promise<Runner>>> =
     const folder = await scratch()
     await writeFile(
       join(folder, 'manifest.yaml'),
-      'author: acme\nname: notes\nversion: 1.0.0\nresource: { permission: { storage: { enabled: true, size: 4096 } } }\nplugins: { tools: [provider/notes.yaml] }\nmeta: { runner: { language: node, entrypoint: main.ts } }\n',
+      'author: acme\nname: notes\nversion: 1.0.0\nresource: { permission: { storage: { enabled: true, size: 4096 } } }\nmeta: { runner: { language: node, entrypoint: main.ts } }\n',
     )
-    await mkdir(join(folder, 'provider'))
-    await writeFile(join(folder, 'provider', 'notes.yaml'), 'identity: { name: notes }\ntools: []\n')
     const from = (path: string): string => JSON.stringify(join(ROOT, path))
     await writeFile(
       join(folder, 'main.ts'),
@@ -39,8 +37,7 @@ const WAYS: Readonly<Record<string, (plugins: PluginHost) => Promise<Runner>>> =
     )
     const host = new DifyHost({ plugins })
     onTestFinished(() => host.close())
-    const plugin = await host.run(folder, { workspaceId: 'w1', startTimeoutMs: 30_000 })
-    return { invokeTool: (call) => plugin.invokeTool({ provider: 'notes', ...call }) }
+    return host.run(folder, { workspaceId: 'w1', startTimeoutMs: 30_000 })
   },
   'registered over TCP': async (plugins) => remote(plugins),
 }

@@ -233,6 +233,8 @@ async function answerOf({ url }: TestServer, [path, method, operation]: [string,
 const orderOf = (method: string, path: string): number => {
   if (/createSession$|createCollection$|collections$|sessions$/.test(path) && method === 'post') return 0
   if (method === 'put' || (method === 'post' && /(documents|messages|increment)$/.test(path))) return 1
+  if (/\/(collection|session)$/.test(path) && method === 'delete') return 5
+  if (/delete(Collection|Session)$/.test(path)) return 4
   return method === 'delete' || /delete/i.test(path) ? 3 : 2
 }
 

@@ -9,6 +9,7 @@ import {
   type SqliteOptions,
 } from '../../engines/sqlite-options.ts'
 import type { SqliteEngine } from '../../engines/sqlite.ts'
+import { HoldfastError } from '../../errors.ts'
 import type { BackendCall, WorkspaceRecordQuery } from '../../store/contract.ts'
 import { defineBackend } from '../../store/factory.ts'
 import { compareBytes } from '../../store/text.ts'
@@ -227,11 +228,26 @@ class SqliteKnowledge implements KnowledgeBackend {
   async #fresh(workspace: string, collection: CollectionRecord): Promise<Loaded> {
     const key = this.#key(workspace, collection.name)
     const { indexes, scan } = this.#shelf
-    const index = indexes.get(key) ?? new LiveIndex(this.#engine, this.#sql, workspace, collection.name, scan)
-    indexes.set(key, index)
-    const loaded = await index.fresh()
-    checkNotRecreated(loaded.collection, collection)
-    return loaded
+    for (;;) {
+      const index = indexes.get(key) ?? new LiveIndex(this.#engine, this.#sql, workspace, collection.name, scan)
+      // The one that was used last stands last.
+      indexes.delete(key)
+      indexes.set(key, index)
+      try {
+        const loaded = await index.fresh()
+        checkNotRecreated(loaded.collection, collection)
+        return loaded
+      } catch (error) {
+        if (!(error instanceof HoldfastError && error.code === 'QUOTA_EXCEEDED' && this.#dropAnother(key))) throw error
+      }
+    }
+  }
+
+  /** Frees the memory of the collection that was searched longest ago; it is loaded again when it is searched again. */
+  #dropAnother(key: string): boolean {
+    const oldest = this.#shelf.indexes.keys().find((other) => other !== key)
+    if (oldest !== undefined) this.#drop(oldest)
+    return oldest !== undefined
   }
 
   /** Undefined where too few of the best are as they were to be sure of the answer. `isAll`: they are all that matched. */
