@@ -44,16 +44,9 @@ async function onSqlite(given: Data): Promise<string> {
       await search(store, given.queries[0]!)
     })
     const searches = await searchLines(store, given)
-    const filtered = await compare(
-      [
-        { name: 'all', run: (n) => search(store, query(given, n)) },
-        { name: 'a tenth', run: (n) => search(store, query(given, n), { tenth: 3 }) },
-      ],
-      QUERIES,
-    )
     const lines = [
       ...searches,
-      ['filtered to a tenth: times the speed of all', (filtered[0]!.medianUs / filtered[1]!.medianUs).toFixed(1), '≥ 3'],
+      ...(await filterLines(store, given)),
       ...(await concurrency(store, given)),
       ['durable insert, documents a second', Math.round(given.count / (insertMs / 1000)).toLocaleString('en'), '≥ 30,000'],
       ['reopened and answering, s', (reopenedMs / 1000).toFixed(2), '< 1'],
@@ -98,6 +91,19 @@ async function searchLines(store: KnowledgeStore, given: Data): Promise<string[]
     ['holdfast, ms', `${ms(ours)} ±${ms(spread / 2)}`, ''],
     ['times plain JavaScript', (plain / ours).toFixed(1), '≥ 8'],
     [`recall@${LIMIT}`, (await recall(store, given)).toFixed(4), '≥ 0.999'],
+  ]
+}
+
+/** A run of one kind finds in the processor's caches what it looked at before; where the kinds take turns, the larger has displaced it. */
+async function filterLines(store: KnowledgeStore, given: Data): Promise<string[][]> {
+  const all = { name: 'all', run: (n: number) => search(store, query(given, n)) }
+  const tenth = { name: 'a tenth', run: (n: number) => search(store, query(given, n), { tenth: 3 }) }
+  const [first, second] = [await compare([all], QUERIES), await compare([tenth], QUERIES)]
+  const [third, fourth] = await compare([all, tenth], QUERIES)
+  return [
+    ['filtered to a tenth, ms', ms(second[0]!.medianUs), ''],
+    ['times the speed of all, each in a run of its own', (first[0]!.medianUs / second[0]!.medianUs).toFixed(1), '≥ 3'],
+    ['times the speed of all, taking turns', (third!.medianUs / fourth!.medianUs).toFixed(1), ''],
   ]
 }
 

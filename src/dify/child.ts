@@ -55,8 +55,24 @@ function commandOf(folder: string, { language, entrypoint }: Manifest, python: s
   if (process.pid === 1)
     throw new HoldfastError('UNSUPPORTED', 'Dify plugins end at once where their host is process 1: give the container an init')
   const own = join(folder, '.venv', 'bin', 'python')
-  return [python ?? (existsSync(own) ? own : 'python3'), '-m', entrypoint]
+  const interpreter = python ?? (existsSync(own) ? own : 'python3')
+  if (process.platform !== 'linux') return [interpreter, '-m', entrypoint]
+  return [interpreter, '-I', '-S', '-c', BOUND, String(process.pid), entrypoint]
 }
+
+/**
+ * Has the kernel end the plugin with its host, and then becomes the plugin. The SDK notices that its host was killed only where orphans go to
+ * process 1, and elsewhere spins.
+ */
+const BOUND = `import os, sys
+try:
+    import ctypes
+    ctypes.CDLL(None).prctl(1, 9)
+except Exception:
+    pass
+if os.getppid() != int(sys.argv[1]):
+    os._exit(1)
+os.execv(sys.executable, [sys.executable, "-m", sys.argv[2]])`
 
 function forget(child: Child): void {
   running.delete(child)

@@ -5,7 +5,7 @@ import type { ScanMode } from './scan-types.ts'
 
 export interface VectorOptions {
   /**
-   * `auto` (default): 8-bit codes find what may be among the best, 32-bit floats decide. `exact`: 32-bit floats for all, some three times
+   * `auto` (default): 8-bit codes find what may be among the best, 32-bit floats decide. `exact`: 32-bit floats for all, several times
    * slower. Both give the same hits and scores.
    */
   readonly scan?: ScanMode | undefined

@@ -2,13 +2,17 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFile, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
+import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
 import { DifyHost, type DifyHostOptions, type DifyPlugin } from '../../src/dify/index.ts'
 import { openPersistence, type JsonObject } from '../../src/index.ts'
 import { PluginHost } from '../../src/plugin-storage/index.ts'
-import { pluginFolder, PYTHON, withSdk, type PluginFiles } from './python.ts'
+import { ROOT, run, scratch } from '../support.ts'
+import type { PluginFiles } from './plugin-folder.ts'
+import { pluginFolder, PYTHON, withSdk } from './python.ts'
 
 const KEY = 'a key of sufficient length'
 const START_MS = 60_000
@@ -248,6 +252,47 @@ withSdk('what a host has to bear', () => {
     }
     await use(await stdio(plugins, files, { onInvoke }), { how: 'app' }).catch(() => undefined)
     assert.equal(asked.length, 1)
+  })
+
+  it('a host that is restarted: a plugin under development comes back by itself', { timeout: 60_000 }, async () => {
+    const plugins = await storage()
+    const came: DifyPlugin[] = []
+    const open = async (port?: number): Promise<{ host: DifyHost; address: string }> => {
+      const host = await hostOf(plugins)
+      const { address } = await host.listen({ keys: [{ key: KEY }], port, onPlugin: (plugin) => came.push(plugin) })
+      return { host, address }
+    }
+    const { host, address } = await open()
+    await author(KV, { INSTALL_METHOD: 'remote', REMOTE_INSTALL_URL: address, REMOTE_INSTALL_KEY: KEY })
+    await expect.poll(() => came.length, { timeout: 20_000 }).toBe(1)
+    assert.deepEqual(await steps(came[0]!, ['set', 'k', '6b657074']), [{ result: null }])
+    await host.close()
+    await open(Number(address.split(':')[1]))
+    await expect.poll(() => came.length, { timeout: 30_000 }).toBe(2)
+    assert.deepEqual(await steps(came[1]!, ['get', 'k']), [{ result: '6b657074' }])
+  })
+
+  it('a plugin whose host was killed: it ends, also where nobody adopts it', { timeout: 60_000 }, async () => {
+    const folder = await scratch()
+    await writeFile(join(folder, 'manifest.yaml'), 'author: acme\nname: loop\n')
+    await writeFile(
+      join(folder, 'main.py'),
+      'import os, time\nprint(\'{"author":"acme","name":"loop"}\\n\\n{"event":"heartbeat"}\\n\')\nprint(f\'{{"event":"log","data":{os.getpid()}}}\')\nwhile True: time.sleep(1)\n',
+    )
+    await writeFile(
+      join(folder, 'host.ts'),
+      `import { openPersistence } from ${JSON.stringify(join(ROOT, 'src/index.ts'))}
+       import { DifyHost } from ${JSON.stringify(join(ROOT, 'src/dify/index.ts'))}
+       import { PluginHost } from ${JSON.stringify(join(ROOT, 'src/plugin-storage/index.ts'))}
+       const { state } = await openPersistence({ config: false, conversation: 'memory', knowledge: 'memory', state: 'memory' })
+       const host = new DifyHost({ plugins: new PluginHost({ state }), onLog: (_, text) => console.log(text) })
+       await host.run(${JSON.stringify(folder)}, { python: ${JSON.stringify(PYTHON)} })`,
+    )
+    const child = run(relative(ROOT, join(folder, 'host.ts')), [])
+    const { value: pid } = await child.lines.next()
+    child.process.kill('SIGKILL')
+    await child.ended
+    await expect.poll(() => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).toBe('')
   })
 
   it('a plugin without the permission', { timeout: 60_000 }, async () => {

@@ -110,7 +110,7 @@ describe('before a host of others', () => {
   it('takes what the daemon says of a missing key for that, and everything else for what it is', async () => {
     const host = await before(
       storing(async (storage) => {
-        const told: unknown[] = [await storage.get('missing')]
+        const told: unknown[] = [(await storage.get('missing')) === undefined]
         for (const key of ['quota', 'denied', 'down'])
           told.push(await storage.setText(key, '').catch((error: { code: string }) => error.code))
         return told
@@ -132,16 +132,17 @@ describe('before a host of others', () => {
       host.answer(set, 'error', message, null)
     }
     const { streamed } = await host.session()
-    assert.deepEqual(streamed[0]!['message'], { json_object: [null, 'QUOTA_EXCEEDED', 'PERMISSION_DENIED', 'UNAVAILABLE'] })
+    assert.deepEqual(streamed[0]!['message'], { json_object: [true, 'QUOTA_EXCEEDED', 'PERMISSION_DENIED', 'UNAVAILABLE'] })
   })
 
   it('bears lines that are none, answers to nothing, and requests that it does not know', async () => {
     const host = await before()
-    for (const line of ['nonsense', '[]', '{"event":"request"}', '{"event":"request","session_id":"s9","data":null}'])
+    // A first line that is no message would be a refusal.
+    for (const line of ['{}', 'nonsense', '[]', '{"event":"request"}', '{"event":"request","session_id":"s9","data":null}'])
       host.send(line)
     host.answer('unknown', 'response', 'struct', { data: 'ok' })
     host.send({ session_id: 's2', event: 'request', data: { type: 'model', action: 'invoke_llm' } })
-    assert.match(String((await host.session('s2')).error?.['message']), /this plugin has tools only/)
+    assert.equal((await host.session('s2')).error?.['message'], 'this plugin has tools only')
     host.invoke('count', { to: 2 })
     assert.equal((await host.session()).streamed.length, 2)
     assert.equal(host.said.filter(({ event }) => event === 'error').length, 2)

@@ -5,26 +5,29 @@ import { onTestFinished } from 'vitest'
 import { cleanEnvironment, MAIN } from '../cli-support.ts'
 import { exec } from '../support.ts'
 
+interface End {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
 export interface Command {
   readonly child: ChildProcess
   readonly url: string
   /** What it has printed. */
   said(): string
   complained(): string
-  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+  readonly ended: Promise<End>
+  /** Ends it as operators do, and resolves when it has ended. */
+  end(): Promise<End>
 }
 
-/** Starts it, waits until it says where it listens, and ends it with the test. */
-export async function command(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv = {}): Promise<Command> {
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd, env: cleanEnvironment(env), stdio: ['ignore', 'pipe', 'pipe'] })
+/** Starts it, and waits until it says where it listens. */
+export async function startCommand(args: readonly string[], cwd: string): Promise<Command> {
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd, env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] })
   let out = ''
   let err = ''
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (err += chunk))
-  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal }) as Awaited<Command['ended']>)
-  onTestFinished(async () => {
-    child.kill('SIGKILL')
-    await ended
-  })
+  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal }) as End)
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     out += chunk
@@ -32,7 +35,21 @@ export async function command(args: readonly string[], cwd: string, env: NodeJS.
     if (url !== undefined) resolve(url)
   })
   child.once('close', () => reject(new Error(`holdfast serve ended: ${err}`)))
-  return { child, url: await promise, said: () => out, complained: () => err, ended }
+  const end = (): Promise<End> => {
+    child.kill('SIGTERM')
+    return ended
+  }
+  return { child, url: await promise, said: () => out, complained: () => err, ended, end }
+}
+
+/** The same, which ends with the test. */
+export async function command(args: readonly string[], cwd: string): Promise<Command> {
+  const started = await startCommand(args, cwd)
+  onTestFinished(async () => {
+    started.child.kill('SIGKILL')
+    await started.ended
+  })
+  return started
 }
 
 /** What a command of the shell prints. */

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'vitest'
 import { ENDPOINTS } from '../../src/server/routes/index.ts'
+import { GOOD_BODIES } from './good-requests.ts'
 import { served, type TestServer } from './support.ts'
 
 interface Schema {
@@ -145,65 +146,6 @@ function fits(value: unknown, schema: Schema, path: string): string[] {
   return [...missing.map((name) => `${path}.${name} is missing`), ...members]
 }
 
-/** What the document cannot say of a good request. */
-const collection = { name: 'c', dimension: 2, distance: 'cosine', fields: {} }
-const record = {
-  id: 's2',
-  userId: null,
-  agentId: null,
-  name: null,
-  state: '{}',
-  metadata: '{}',
-  lastSeq: 0,
-  version: 1,
-  createdAt: 1,
-  updatedAt: 1,
-}
-const message = {
-  id: 'm1',
-  seq: 1,
-  role: 'user',
-  content: 'x',
-  escaped: false,
-  parts: null,
-  toolCalls: null,
-  toolCallId: null,
-  metadata: null,
-  createdAt: 1,
-}
-const embedding = Buffer.from(new Float32Array([1, 0]).buffer).toString('base64')
-const BODIES: Readonly<Record<string, unknown>> = {
-  'POST /v1/conversations/sessions': { id: 's1' },
-  'POST /v1/conversations/messages': { messages: [{ id: 'm', role: 'user', content: 'x' }] },
-  'POST /v1/conversations/messages/delete': { ids: ['m'] },
-  'POST /v1/knowledge/collections': { name: 'c', dimension: 2 },
-  'POST /v1/knowledge/documents': { documents: [{ id: 'a', content: 'x', embedding: [1, 0] }] },
-  'PUT /v1/knowledge/documents': { documents: [{ id: 'a', content: 'x', embedding: [1, 0] }] },
-  'POST /v1/knowledge/documents/get': { ids: ['a'], withEmbeddings: true },
-  'POST /v1/knowledge/search': { embedding: [1, 0] },
-  'POST /v1/backends/conversation/createSession': { session: record },
-  'POST /v1/backends/conversation/getSession': { id: 's1' },
-  'POST /v1/backends/conversation/patchSession': { id: 's1', patch: { name: 'x' }, options: { now: 1 } },
-  'POST /v1/backends/conversation/deleteSession': { id: 's2', options: {} },
-  'POST /v1/backends/conversation/append': { sessionId: 's1', messages: [message], options: { now: 1 } },
-  'POST /v1/backends/conversation/readMessages': { sessionId: 's1', query: { order: 'asc', limit: 5 } },
-  'POST /v1/backends/conversation/patchMessage': { sessionId: 's1', id: 'm', patch: { role: 'tool' }, options: { now: 1 } },
-  'POST /v1/backends/conversation/deleteMessages': { sessionId: 's1', selection: { ids: ['m'] }, options: { now: 1 } },
-  'POST /v1/backends/conversation/restore': { session: { ...record, id: 's3', lastSeq: 1 }, messages: [message] },
-  'POST /v1/backends/conversation/search': { search: { terms: ['x'], limit: 5 } },
-  'POST /v1/backends/knowledge/createCollection': { collection },
-  'POST /v1/backends/knowledge/describeCollection': { name: 'c' },
-  'POST /v1/backends/knowledge/write': {
-    collection,
-    mode: 'upsert',
-    documents: [{ id: 'b', content: 'x', escaped: false, metadata: '{}', contentHash: '0'.repeat(16), createdAt: 1, embedding }],
-  },
-  'POST /v1/backends/knowledge/get': { collection, ids: ['a'], withEmbeddings: true },
-  'POST /v1/backends/knowledge/delete': { collection, selection: { ids: ['none'] } },
-  'POST /v1/backends/knowledge/count': { collection },
-  'POST /v1/backends/knowledge/list': { collection, query: { limit: 5, withEmbeddings: false } },
-  'POST /v1/backends/knowledge/search': { collection, query: { embedding, limit: 5, withEmbeddings: true } },
-}
 const QUERY: Readonly<Record<string, string>> = {
   workspace: 'w',
   session: 's1',
@@ -220,7 +162,7 @@ async function answerOf({ url }: TestServer, [path, method, operation]: [string,
     if (place === 'query' && (required || name === 'workspace')) query.set(name, QUERY[name] ?? 'x')
   }
   const [type, media] = Object.entries(operation.requestBody?.content ?? {})[0] ?? []
-  const given = BODIES[`${method.toUpperCase()} ${path}`]
+  const given = GOOD_BODIES[`${method.toUpperCase()} ${path}`]
   const workspace =
     path.startsWith('/v1/backends/') && media?.schema.properties?.['workspace'] !== undefined ? { workspace: 'w' } : {}
   const json = (): string =>

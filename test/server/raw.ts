@@ -33,11 +33,11 @@ export class RawConnection {
     return this
   }
 
-  /** The next answer; undefined where the connection ended without one. */
-  async answer(timeoutMs = 5_000): Promise<RawAnswer | undefined> {
+  /** The next answer; undefined where the connection ended without one. One to HEAD has no body, whatever its head says. */
+  async answer(timeoutMs = 5_000, isHead = false): Promise<RawAnswer | undefined> {
     const deadline = performance.now() + timeoutMs
     for (;;) {
-      const answer = this.#take()
+      const answer = this.#take(isHead)
       if (answer !== undefined || this.#isOver) return answer
       const left = deadline - performance.now()
       if (left <= 0) throw new Error(`no answer within ${timeoutMs} ms`)
@@ -64,7 +64,7 @@ export class RawConnection {
     this.socket.destroy()
   }
 
-  #take(): RawAnswer | undefined {
+  #take(isHead: boolean): RawAnswer | undefined {
     const end = this.#pending.indexOf('\r\n\r\n')
     if (end < 0) return undefined
     const [line = '', ...lines] = this.#pending.toString('latin1', 0, end).split('\r\n')
@@ -72,7 +72,7 @@ export class RawConnection {
       lines.map((each): [string, string] => [each.split(':')[0]!.toLowerCase(), each.slice(each.indexOf(':') + 1).trim()]),
     )
     const status = Number(line.split(' ')[1])
-    const length = status < 200 || status === 204 ? 0 : Number(headers.get('content-length') ?? 0)
+    const length = isHead || status < 200 || status === 204 ? 0 : Number(headers.get('content-length') ?? 0)
     const from = end + 4
     const isChunked = headers.get('transfer-encoding') === 'chunked'
     const to = isChunked ? this.#pending.indexOf('0\r\n\r\n', from) + 5 : from + length
