@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pythonOf } from '../scripts/services/dify-sdk.ts'
 import { servicesHome } from '../scripts/services/home.ts'
 import { DifyHost, type DifyPlugin } from '../src/dify/index.ts'
-import { STATE_STORES, type JsonObject } from '../src/index.ts'
+import { STATE_STORES } from '../src/index.ts'
 import { PluginHost } from '../src/plugin-storage/index.ts'
 import { writePlugin } from '../test/dify/plugin-folder.ts'
 import { measure } from './dify/rounds.ts'
@@ -96,8 +96,8 @@ function count(perSecond: number): string {
 function through(name: string, rounds: number, plugin: DifyPlugin): Way {
   const session = async (rounds: number, key: string): Promise<Figures> => {
     const call = { tool: 'rounds', parameters: { rounds: String(rounds), key }, workspaceId: WORKSPACE }
-    const [message] = (await Array.fromAsync(plugin.invokeTool(call))) as [JsonObject]
-    return (message['message'] as JsonObject)['json_object'] as unknown as Figures
+    const [said] = await Array.fromAsync(plugin.invokeTool(call))
+    return said!.message['json_object'] as unknown as Figures
   }
   return { name, rounds, session }
 }

@@ -21,6 +21,21 @@ const FORBIDDEN: Readonly<Record<string, string>> = {
   'src/conformance/run.ts': '../registry/index.ts',
   'src/cli/main.ts': '../state/store.ts',
   'src/cli/commands/doctor.ts': '../../registry/index.ts',
+  'src/server/app.ts': '../state/store.ts',
+  'src/server/tokens.ts': '../engines/sqlite.ts',
+  'src/server/gate.ts': '../plugin-storage/scope.ts',
+  'src/server/routes/state.ts': '../../state/backends/memory.ts',
+  'src/server/routes/knowledge.ts': '../../knowledge/contract.ts',
+  'src/server/routes/backends.ts': '../../registry/index.ts',
+  'src/client/index.ts': 'node:crypto',
+  'src/client/stores.ts': '../index.ts',
+  'src/client/conversation.ts': '../conversation/backends/sqlite.ts',
+  'src/client/state.ts': '../engines/sqlite.ts',
+  'src/client/knowledge.ts': '../knowledge/catalogue.ts',
+  'src/dify/host.ts': '../state/store.ts',
+  'src/dify/tcp.ts': '../server/index.ts',
+  'src/plugin/define.ts': '../registry/index.ts',
+  'src/plugin/storage.ts': '../plugin-storage/storage.ts',
 }
 
 async function findings(files: Readonly<Record<string, string>>): Promise<{ filename: string; code: string }[]> {

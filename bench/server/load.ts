@@ -24,7 +24,7 @@ async function load({ port, connections, ms, requests }: Load): Promise<Loaded> 
   const buffers = requests.map((text) => Buffer.from(text, 'latin1'))
   const times = await Promise.all(Array.from({ length: connections }, (_, i) => ask(port, buffers, i, until)))
   const seconds = (performance.now() - began) / 1_000
-  const sorted = Float64Array.from(times.flat()).sort()
+  const sorted = Float64Array.from(times.flat()).toSorted()
   const at = (share: number): number => sorted[Math.floor(sorted.length * share)] ?? Number.NaN
   return { perSecond: sorted.length / seconds, p50: at(0.5), p99: at(0.99) }
 }
@@ -36,13 +36,13 @@ function ask(port: number, requests: readonly Buffer[], first: number, until: nu
   let turn = first
   let sent = 0
   const send = (): void => {
-    if (performance.now() >= until) return void socket.end(() => resolve(times))
     sent = performance.now()
-    socket.write(requests[turn++ % requests.length]!)
+    if (sent >= until) socket.end(() => resolve(times))
+    else socket.write(requests[turn++ % requests.length]!)
   }
   socket.on('connect', send).on('error', reject)
   onAnswers(socket, (status) => {
-    if (status >= 300) return void reject(new Error(`answered ${status}`))
+    if (status >= 300) reject(new Error(`answered ${status}`))
     times.push(performance.now() - sent)
     send()
   })

@@ -1,4 +1,5 @@
 /** Lines of a byte stream, with a limit: what is longer is passed over, and told with its beginning. */
+import { objectFrom } from './protocol.ts'
 
 export interface Line {
   readonly text: string
@@ -9,15 +10,28 @@ export interface Line {
 }
 
 const NEWLINE = 10
+const BRACE = 125
 /** Of a line that is too long: enough to see what it wanted. */
 const HEAD_BYTES = 4_096
 const FIRST_CAPACITY = 64 * 1_024
+
+export interface LinesOptions {
+  /**
+   * A JSON object is a line as soon as it is whole. The SDK sends the end of a line by itself, which the network keeps back until what came
+   * before is acknowledged: 40 ms for each message.
+   */
+  readonly eager?: boolean
+}
 
 /**
  * Lines without their ends. Empty ones, which separate messages, are left out, and so is an unfinished one at the end. The limit is asked
  * for as the bytes come, so it may change between lines.
  */
-export async function* linesOf(stream: AsyncIterable<Uint8Array>, maxBytes: () => number): AsyncGenerator<Line, void> {
+export async function* linesOf(
+  stream: AsyncIterable<Uint8Array>,
+  maxBytes: () => number,
+  { eager = false }: LinesOptions = {},
+): AsyncGenerator<Line, void> {
   const gathered = new Gathered()
   for await (const chunk of stream) {
     let start = 0
@@ -28,6 +42,7 @@ export async function* linesOf(stream: AsyncIterable<Uint8Array>, maxBytes: () =
       if (line.bytes > 0) yield line
     }
     gathered.add(chunk.subarray(start), maxBytes())
+    if (eager && gathered.isObject()) yield gathered.take()
   }
 }
 
@@ -37,6 +52,8 @@ class Gathered {
   #kept = 0
   #bytes = 0
   #cut = false
+  /** From how many bytes on it is looked again whether the object is whole. */
+  #looksFrom = 0
 
   add(piece: Uint8Array, maxBytes: number): void {
     this.#bytes += piece.length
@@ -47,14 +64,26 @@ class Gathered {
     this.#kept += part.length
   }
 
+  /** Looked at ever less often, or many small pieces of a long line would be parsed again and again. */
+  isObject(): boolean {
+    if (this.#cut || this.#kept === 0 || this.#kept < this.#looksFrom || this.#buffer[this.#kept - 1] !== BRACE) return false
+    this.#looksFrom = 2 * this.#kept
+    return objectFrom(this.#text()) !== undefined
+  }
+
   take(): Line {
-    const line = { text: this.#buffer.toString('utf8', 0, this.#kept), bytes: this.#bytes, cut: this.#cut }
+    const line = { text: this.#text(), bytes: this.#bytes, cut: this.#cut }
     // A buffer that one long line needed is not kept for the short ones.
     if (this.#buffer.length > FIRST_CAPACITY) this.#buffer = Buffer.alloc(0)
     this.#kept = 0
     this.#bytes = 0
     this.#cut = false
+    this.#looksFrom = 0
     return line
+  }
+
+  #text(): string {
+    return this.#buffer.toString('utf8', 0, this.#kept)
   }
 
   /** Of a line that turns out to be too long only the beginning stays. */

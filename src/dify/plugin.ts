@@ -6,7 +6,7 @@ import { DifyPluginError, lost } from './failures.ts'
 import type { Line } from './lines.ts'
 import type { Link } from './link.ts'
 import type { Manifest, ToolDeclaration } from './manifest.ts'
-import { errorLines, readMessage, requestLine, traceOf, type BackwardsCall, type SessionMessage } from './protocol.ts'
+import { errorLines, isObject, readMessage, requestLine, traceOf, type BackwardsCall, type SessionMessage } from './protocol.ts'
 import { log, MAX_PENDING_BYTES, type PluginRules } from './rules.ts'
 import { Session } from './session.ts'
 
@@ -28,6 +28,16 @@ export interface ToolCall extends InvokeOptions {
   readonly provider?: string | undefined
   readonly parameters?: Readonly<Record<string, JsonValue>> | undefined
   readonly credentials?: Readonly<Record<string, JsonValue>> | undefined
+}
+
+/** One thing that a tool says. */
+export interface ToolMessage {
+  /** `text`, `json`, `link`, `image`, `variable`, `blob`, `blob_chunk`, `log`, `file` …; `unknown` for what is no message of a tool. */
+  readonly type: string
+  /** By its type: `{ text }`, `{ json_object }`, `{ blob }` in base64 … */
+  readonly message: JsonObject
+  /** Such as `{ mime_type }`. */
+  readonly meta: JsonObject | null
 }
 
 /** What a connection knows of its plugin. */
@@ -99,14 +109,14 @@ export class DifyPlugin implements AsyncDisposable {
     }
   }
 
-  /** Invokes a tool and yields its messages: `{ type, message, meta }`. No such tool among those declared: `NOT_FOUND`. */
+  /** Invokes a tool and yields what it says. No such tool among those declared: `NOT_FOUND`. */
   async *invokeTool({
     tool,
     provider,
     parameters = {},
     credentials = {},
     ...options
-  }: ToolCall): AsyncGenerator<JsonValue, void> {
+  }: ToolCall): AsyncGenerator<ToolMessage, void> {
     const data = {
       user_id: options.userId ?? 'holdfast',
       type: 'tool',
@@ -117,7 +127,7 @@ export class DifyPlugin implements AsyncDisposable {
       credentials: { ...credentials },
       credential_type: 'api-key',
     }
-    yield* this.invoke(data, options)
+    for await (const said of this.invoke(data, options)) yield toToolMessage(said)
   }
 
   /** Sends an HTTP request to an endpoint of the plugin, and gives its whole answer. */
@@ -259,4 +269,10 @@ export class DifyPlugin implements AsyncDisposable {
     // A line that begins like a message may hold a value; anything else was printed.
     log(this.#rules, this.pluginId, text.startsWith('{') ? `a line was refused: ${why}` : `printed: ${text}`)
   }
+}
+
+function toToolMessage(said: JsonValue): ToolMessage {
+  const { type, message, meta } = isObject(said) ? said : {}
+  if (typeof type !== 'string') return { type: 'unknown', message: { said }, meta: null }
+  return { type, message: isObject(message) ? message : {}, meta: isObject(meta) ? meta : null }
 }

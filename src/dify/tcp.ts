@@ -55,6 +55,7 @@ const MAX_HANDSHAKE_BYTES = 4_096
 /** Short keys can be guessed. */
 const MIN_KEY = 16
 const REFUSAL_MS = 1_000
+const NEWLINE = 10
 
 export class DifyListener implements AsyncDisposable {
   /** For `REMOTE_INSTALL_URL`: `host:port`. */
@@ -115,11 +116,12 @@ export class DifyListener implements AsyncDisposable {
     socket.on('error', () => undefined).once('close', () => this.#sockets.delete(socket))
     const { handshakeTimeoutMs, heartbeatTimeoutMs, maxLineBytes } = this.#limits
     const late = setTimeout(() => refuse(socket, 'handshake timeout'), handshakeTimeoutMs)
-    let maxBytes = MAX_HANDSHAKE_BYTES
-    const lines = linesOf(socket, () => maxBytes)
+    let isIn = false
+    const stream = acknowledged(socket, () => isIn)
+    const lines = linesOf(stream, () => (isIn ? maxLineBytes : MAX_HANDSHAKE_BYTES), { eager: true })
     try {
       const key = this.#keyOf(await readHandshake(lines))
-      maxBytes = maxLineBytes
+      isIn = true
       clearTimeout(late)
       const silence = new Silence(
         heartbeatTimeoutMs,
@@ -193,6 +195,18 @@ function refuse(socket: Socket, why: string): void {
   if (socket.destroyed || socket.writableEnded) return
   socket.end(`${why.replaceAll(/\s+/g, ' ').slice(0, 200)}\n`)
   setTimeout(() => socket.destroy(), REFUSAL_MS).unref()
+}
+
+/**
+ * The bytes of a connection. The SDK sends the end of a message by itself, and its next message waits in its kernel until ours acknowledges
+ * that, which takes 40 ms where there is nothing to send along: so a space is sent, which JSON takes for nothing before the next line.
+ */
+async function* acknowledged(socket: Socket, isIn: () => boolean): AsyncGenerator<Uint8Array, void> {
+  for await (const chunk of socket as AsyncIterable<Uint8Array>) {
+    const isEnd = chunk.length <= 2 && chunk.every((byte) => byte === NEWLINE)
+    if (isEnd && isIn() && socket.writable && socket.writableLength === 0) socket.write(' ')
+    yield chunk
+  }
 }
 
 async function destroyed(socket: Socket): Promise<void> {

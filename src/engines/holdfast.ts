@@ -72,8 +72,7 @@ export class HoldfastServer {
     if (typeof maxBodyBytes !== 'number' || remote === undefined)
       throw new HoldfastError('UNAVAILABLE', 'that is no Holdfast server')
     if (apiVersion !== API_VERSION) {
-      const message = `the server is of another version: its contracts have the version ${apiVersion}, these ${API_VERSION}`
-      throw new HoldfastError('UNSUPPORTED', message)
+      throw new HoldfastError('UNSUPPORTED', `the server's contracts are not of version ${API_VERSION}, as this client's are`)
     }
     return { ...remote, limits: limitsOf(remote.limits, maxBodyBytes) }
   }

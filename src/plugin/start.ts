@@ -134,7 +134,7 @@ function register(plugin: Plugin, socket: Socket, key: string): void {
 async function* refusable(socket: Socket): AsyncGenerator<Uint8Array, void> {
   let isFirst = true
   for await (const chunk of socket as AsyncIterable<Uint8Array>) {
-    if (isFirst && chunk[0] !== BRACE && chunk[0] !== NEWLINE) {
+    if (isFirst && !BEGINS.includes(chunk[0]!)) {
       throw new HoldfastError(
         'UNAUTHORIZED',
         `the host refuses the plugin: ${Buffer.from(chunk).toString('utf8').trim().slice(0, 200)}`,
@@ -145,5 +145,5 @@ async function* refusable(socket: Socket): AsyncGenerator<Uint8Array, void> {
   }
 }
 
-const BRACE = '{'.charCodeAt(0)
-const NEWLINE = 10
+/** How messages begin, white space included. */
+const BEGINS = Buffer.from('{ \n')

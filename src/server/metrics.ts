@@ -15,6 +15,7 @@ export interface Measured {
 export class Metrics {
   readonly #registry = new Registry()
   readonly #underWay: Gauge
+  readonly #memory: Gauge
   readonly #requests: Histogram<'method' | 'route' | 'status'>
   readonly #refused: Counter<'code'>
   readonly #calls: Histogram<'kind' | 'backend' | 'method' | 'result'>
@@ -43,14 +44,7 @@ export class Metrics {
       buckets: SECONDS,
       registers,
     })
-    new Gauge({
-      name: 'holdfast_process_resident_bytes',
-      help: 'Memory of this process.',
-      registers,
-      collect() {
-        this.set(process.memoryUsage.rss())
-      },
-    })
+    this.#memory = new Gauge({ name: 'holdfast_process_resident_bytes', help: 'Memory of this process.', registers })
     subscribe('holdfast:call', this.#onCall)
   }
 
@@ -72,6 +66,7 @@ export class Metrics {
   }
 
   text(): Promise<string> {
+    this.#memory.set(process.memoryUsage.rss())
     return this.#registry.metrics()
   }
 

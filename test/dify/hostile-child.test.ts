@@ -48,6 +48,11 @@ async function start(code: string, options: RunOptions = {}, rules: Partial<Dify
 const use = (plugin: DifyPlugin, timeoutMs = 10_000): Promise<unknown[]> =>
   Array.fromAsync(plugin.invokeTool({ tool: 't', timeoutMs }))
 
+/** What a child streams that is no message of a tool. */
+async function said(plugin: DifyPlugin): Promise<unknown[]> {
+  return (await Array.fromAsync(plugin.invokeTool({ tool: 't' }))).map(({ message }) => message['said'])
+}
+
 /** Whether a process is there and is more than a record of its end. */
 async function lives(pid: number): Promise<boolean> {
   const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '')
@@ -146,7 +151,7 @@ describe('a child that misbehaves', () => {
        const grandchild = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'inherit' })
        manifest(); heartbeat(); onRequest((id) => { inSession(id, 'stream', [process.pid, grandchild.pid]); inSession(id, 'end', {}) })`,
     )
-    const [pids] = (await use(plugin)) as [number[]]
+    const [pids] = (await said(plugin)) as [number[]]
     for (const pid of pids) assert.ok(await lives(pid))
     await plugin.close()
     for (const pid of pids) await expect.poll(() => lives(pid)).toBe(false)
@@ -175,7 +180,7 @@ describe('a child that misbehaves', () => {
       { env: { MINE: 'yes', INSTALL_METHOD: 'remote' } },
     )
     delete process.env['HOLDFAST_TEST_SECRET']
-    const [env] = (await use(plugin)) as [Record<string, string>]
+    const [env] = (await said(plugin)) as [Record<string, string>]
     assert.ok(!JSON.stringify(env).includes('hunter2'))
     expect(env).toMatchObject({ MINE: 'yes', INSTALL_METHOD: 'local' })
   })
@@ -189,7 +194,7 @@ describe('a host that goes', () => {
     const { state } = await openPersistence({ config: false, conversation: 'memory', knowledge: 'memory', state: 'memory' })
     const host = new DifyHost({ plugins: new PluginHost({ state }) })
     const plugin = await host.run(process.argv[2])
-    for await (const pid of plugin.invokeTool({ tool: 't' })) console.log(pid)
+    for await (const { message } of plugin.invokeTool({ tool: 't' })) console.log(message.said)
     if (process.argv[3] === 'exit') process.exit(0)
     if (process.argv[3] === 'throw') setImmediate(() => { throw new Error('on purpose') })
     setInterval(() => undefined, 1000)`

@@ -220,7 +220,7 @@ describe('a plugin that is a service', () => {
       response.write(`${JSON.stringify({ event: 'session', session_id: id, data: { type: 'stream', data: 1 } })}\n\n`)
       response.end(endOf(id))
     })
-    assert.deepEqual(await result, [1])
+    assert.deepEqual(await result, [{ type: 'unknown', message: { said: 1 }, meta: null }])
   })
 
   it('that is not there', async () => {

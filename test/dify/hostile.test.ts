@@ -42,7 +42,7 @@ describe('whose session it is', () => {
     }
     dataOf(await (await open(mine)).store('set', 'k', 'v'))
     theirs.puppet.inSession(session.sessionId, 'stream', { type: 'text', message: { text: 'true' } })
-    assert.deepEqual(await session.end(), [{ type: 'text', message: { text: 'true' } }])
+    assert.deepEqual(await session.end(), [{ type: 'text', message: { text: 'true' }, meta: null }])
   })
 })
 
@@ -110,6 +110,34 @@ describe('lines', () => {
     assert.match(answer.message, /: INVALID_ARGUMENT: /)
     assert.doesNotMatch(answer.message, /\bw1\b|\/tmp|node_modules/)
     assert.deepEqual(dataOf(await session.store('exist', 'k')), { data: false, exist_num: 0 })
+  })
+
+  it('one whose end comes later is taken at once, and its end is acknowledged', async () => {
+    const set = await stage()
+    const session = await open(set)
+    const call = (id: string): string =>
+      JSON.stringify({
+        event: 'session',
+        session_id: session.sessionId,
+        data: { type: 'invoke', data: { type: 'storage', backwards_request_id: id, request: { opt: 'exist', key: '{}}' } } },
+      })
+    // As the SDK writes: the message, and then its end by itself. Were either held back, each would take 40 ms.
+    const { socket } = set.puppet
+    socket.setNoDelay(false)
+    const began = performance.now()
+    for (let i = 0; i < 50; i++) {
+      socket.write(call(`r${i}`))
+      setImmediate(() => socket.write('\n\n'))
+      dataOf(await set.puppet.answerTo(`r${i}`))
+    }
+    expect(performance.now() - began).toBeLessThan(1_000)
+    // What follows a whole object on its line is a line of its own.
+    socket.write(`${call('a')}${call('b')}\n`)
+    assert.match((await set.puppet.answerTo('a')).message, /the line is no message/)
+    socket.write(call('c'))
+    await set.puppet.answerTo('c')
+    socket.write(`rest\n${call('d')}\n`)
+    dataOf(await set.puppet.answerTo('d'))
   })
 
   it('a flood of nonsense does not stop the host, nor the plugin', async () => {

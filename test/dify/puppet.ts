@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
-import { DifyHost, type DifyHostOptions, type DifyPlugin, type ListenOptions } from '../../src/dify/index.ts'
+import { DifyHost, type DifyHostOptions, type DifyPlugin, type ListenOptions, type ToolMessage } from '../../src/dify/index.ts'
 import {
   openPersistence,
   StoreRegistry,
@@ -84,7 +84,7 @@ export class Puppet {
     socket.setEncoding('utf8').on('data', (text: string) => {
       const lines = (rest + text).split('\n')
       rest = lines.pop()!
-      for (const line of lines) this.#hear(line)
+      for (const line of lines) this.#hear(line.trim())
     })
     socket.once('close', () => this.#wake())
     onTestFinished(() => void socket.destroy())
@@ -212,7 +212,7 @@ export interface Session {
   /** Storage calls in this session. */
   store(opt: string, key: string, value?: string | Uint8Array): Promise<Answer>
   /** Ends it, and gives what the invocation has yielded. */
-  end(): Promise<JsonValue[]>
+  end(): Promise<ToolMessage[]>
 }
 
 /** Invokes a tool, and gives the session in the puppet's hands. */

@@ -98,7 +98,7 @@ interface Message {
 
 async function use(plugin: DifyPlugin, parameters: JsonObject = {}): Promise<Message[]> {
   const tool = plugin.tools[0]!.tool
-  return (await Array.fromAsync(plugin.invokeTool({ tool, parameters }))) as unknown as Message[]
+  return Array.fromAsync(plugin.invokeTool({ tool, parameters }))
 }
 
 const firstOf = async (messages: Promise<Message[]>): Promise<unknown> => {

@@ -27,7 +27,7 @@ export async function startCommand(args: readonly string[], cwd: string): Promis
   let out = ''
   let err = ''
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (err += chunk))
-  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal }) as End)
+  const ended: Promise<End> = once(child, 'close').then(([code, signal]) => ({ code, signal }))
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     out += chunk

@@ -1,10 +1,10 @@
 /** Conversations over REST. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'vitest'
-import { call, served, type TestServer } from './support.ts'
+import { call, queryOf, served, type TestServer } from './support.ts'
 
 const at = ({ url }: TestServer, path: string, query: Record<string, string> = {}): string =>
-  `${url}/v1/conversations/${path}?${new URLSearchParams({ workspace: 'w1', ...query })}`
+  `${url}/v1/conversations/${path}?${queryOf({ workspace: 'w1', ...query })}`
 
 interface Item {
   readonly id: string

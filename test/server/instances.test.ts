@@ -1,6 +1,7 @@
 /** Two instances on one database are one service: what the suites say of concurrency holds for clients that are spread over both. */
 import { randomUUID } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import type { ConformanceCase, Harness } from '../../src/conformance/case.ts'
@@ -11,14 +12,13 @@ import {
   pluginStorageCases,
   stateCases,
 } from '../../src/conformance/index.ts'
+import { SPACE } from '../../src/conformance/state/backend.ts'
 import type { Kind } from '../../src/errors.ts'
 import type { Stores } from '../../src/registry/index.ts'
 import { builtIn } from '../conformance/harness.ts'
 import { newPrefix, optionsAt, removeTables } from '../servers/postgres-places.ts'
 import { withService } from '../services.ts'
 import { startCommand, type Command } from './command.ts'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 
 /** Writers, readers and handles at once. */
 const ABOUT = /concurr|race|one-winner|created-once|handles?\b|first-writes|no-stale-reads|no-lost-update|commit\/whole/
@@ -57,12 +57,19 @@ function onBoth(place: Place): void {
   suite('state', 'plugin storage', pluginStorageCases)
 }
 
-/** Stores whose requests go to the instances in turn. Each case has a workspace of its own, which is its new and empty data. */
+/**
+ * Stores whose requests go to the instances in turn. Each case has a workspace of its own, which is its new and empty data; where cases go
+ * past the store, to a space of state that they name themselves, each has its own as well.
+ */
 function spread<K extends Kind>(kind: K, urls: readonly string[]): Harness<Stores[K]> {
   const workspaces = new WeakMap<object, string>()
   let turn = 0
-  const balanced: typeof fetch = (input, init) => fetch(String(input).replace(urls[0]!, urls[turn++ % urls.length]!), init)
   const open = async (workspace: string): Promise<Stores[K]> => {
+    const balanced = (input: unknown, init?: RequestInit): Promise<Response> => {
+      const url = String(input).replace(urls[0]!, urls[turn++ % urls.length]!)
+      if (typeof init?.body !== 'string') return fetch(url, init)
+      return fetch(url, { ...init, body: init.body.replace(`{"space":"${SPACE}"`, `{"space":"${SPACE} ${workspace}"`) })
+    }
     const store = await builtIn(kind).create('holdfast', { url: urls[0], fetch: balanced, workspace } as never)
     workspaces.set(store, workspace)
     return store

@@ -251,6 +251,19 @@ describe('a token for one workspace does not reach another', () => {
   })
 })
 
+describe('a token for the default workspace', () => {
+  it('reaches its space of state, and none that is only called alike', async () => {
+    const by = await newToken(server, { workspaces: [''] })
+    const scan = (space: string): Promise<number> =>
+      attempt(
+        { method: 'POST', target: '/v1/backends/state/scan', body: JSON.stringify({ space, scan: { prefix: '', limit: 5 } }) },
+        by,
+      )
+    assert.equal(await scan(''), 200)
+    for (const space of ['w:', 'w', 'w: ', ':', 'w:*']) assert.equal(await scan(space), 403, space)
+  })
+})
+
 describe('a token for one plugin', () => {
   it('reaches the storage of no other, and nothing else', async () => {
     const scope = `workspace=${OWN}`

@@ -168,7 +168,7 @@ async function answerOf({ url }: TestServer, [path, method, operation]: [string,
   const json = (): string =>
     JSON.stringify(given === undefined ? sampleOf(media!.schema as never) : { ...workspace, ...(given as object) })
   const body = type === undefined ? {} : { body: type === 'application/json' ? json() : '1', headers: { 'content-type': type } }
-  return fetch(`${url}${path}?${query}`, { method: method.toUpperCase(), ...body })
+  return fetch(`${url}${path}?${query.toString()}`, { method: method.toUpperCase(), ...body })
 }
 
 /** Creating comes first, deleting last. */

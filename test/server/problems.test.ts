@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'vitest'
 import { create as createMemory } from '../../src/state/backends/memory.ts'
 import { ERROR_CODES, HoldfastError, type ErrorCode } from '../../src/errors.ts'
-import type { StateBackend } from '../../src/state/contract.ts'
 import { StateStore } from '../../src/state/store.ts'
 import { HttpProblem, toProblem } from '../../src/server/problem.ts'
 import { localContext } from '../conformance/harness.ts'
@@ -21,7 +20,7 @@ const WORDS = `postgres://app:${SECRETS[0]}@${SECRETS[3]}/x: ${SECRETS[1]}: ${SE
 /** A server whose state fails as it is told to. */
 async function failing(): Promise<{ server: TestServer; fail: (error: unknown) => void }> {
   let failure: unknown
-  const backend = (await createMemory({}, localContext('state', 'memory'))) as StateBackend
+  const backend = await createMemory({}, localContext('state', 'memory'))
   const wired = new Proxy(backend, {
     get(target, name) {
       const member: unknown = Reflect.get(target, name, target)

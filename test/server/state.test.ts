@@ -2,12 +2,11 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, it } from 'vitest'
-import { call, served, type TestServer } from './support.ts'
+import { call, queryOf, served, type TestServer } from './support.ts'
 
-const at = ({ url }: TestServer, key: string, workspace = 'w1'): string =>
-  `${url}/v1/state/value?${new URLSearchParams({ workspace, key })}`
+const at = ({ url }: TestServer, key: string, workspace = 'w1'): string => `${url}/v1/state/value?${queryOf({ workspace, key })}`
 const list = ({ url }: TestServer, query: Record<string, string>): ReturnType<typeof call> =>
-  call(`${url}/v1/state/keys?${new URLSearchParams({ workspace: 'w1', ...query })}`, 'GET')
+  call(`${url}/v1/state/keys?${queryOf({ workspace: 'w1', ...query })}`, 'GET')
 
 async function put(url: string, body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}): Promise<number> {
   return (await fetch(url, { method: 'PUT', body, headers })).status

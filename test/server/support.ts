@@ -56,6 +56,11 @@ export async function call(
   return { status: response.status, headers: response.headers, body: answer === '' ? undefined : (JSON.parse(answer) as unknown) }
 }
 
+/** A query string. */
+export function queryOf(members: Readonly<Record<string, string>>): string {
+  return new URLSearchParams(members).toString()
+}
+
 export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })
 
 /** Asks again and again until it holds; a line is logged after its answer has gone out. */

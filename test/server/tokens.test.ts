@@ -211,7 +211,8 @@ describe('a server', () => {
     const metrics = await (await fetch(`${server.url}/metrics`, { headers: bearer(token) })).text()
     assert(metrics.includes('holdfast_http_request_duration_seconds') && !metrics.includes(secret))
     await eventually(() => server.lines.length >= 6, 'the log')
-    const log = JSON.stringify(server.lines.map(({ requestId: _, ...line }) => line))
+    // A caller that takes its own secret for a request id has told it itself.
+    const log = JSON.stringify(server.lines.map((line) => ({ ...line, requestId: '' })))
     assert(log.includes(token.slice(3, 19)) && !log.includes(secret))
   })
 })

@@ -1,6 +1,7 @@
 /** What a tool says, on a terminal or for a program. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { ToolMessage } from '../../dify/index.ts'
 import type { JsonObject, JsonValue } from '../../index.ts'
 import { Failure } from '../failure.ts'
 import { bytes, harmlessJson, printable, printableLines, writeTo } from '../terminal.ts'
@@ -14,12 +15,6 @@ export interface MessagesOptions {
 
 const MAX_FILE_BYTES = 2 ** 30
 
-interface Message {
-  readonly type: string
-  readonly message: JsonObject
-  readonly meta: JsonObject
-}
-
 export class Messages {
   readonly #options: MessagesOptions
   readonly #unfinished = new Map<string, { readonly pieces: Buffer[]; bytes: number }>()
@@ -29,14 +24,13 @@ export class Messages {
     this.#options = options
   }
 
-  async show(value: JsonValue): Promise<void> {
-    const said = toMessage(value)
+  async show(said: ToolMessage): Promise<void> {
     if (said.type === 'blob' || said.type === 'blob_chunk') await this.#gather(said)
-    else if (this.#options.json === true) await print(value)
+    else if (this.#options.json === true) await print({ ...said })
     else await this.#say(said)
   }
 
-  async #say({ type, message }: Message): Promise<void> {
+  async #say({ type, message }: ToolMessage): Promise<void> {
     if (typeof message['text'] === 'string') return line(printableLines(message['text']).join('\n'))
     if (type === 'json') return print(message['json_object'] ?? null)
     if (type === 'variable') return line(`${textIn(message, 'variable_name')} = ${inJson(message['variable_value'] ?? null)}`)
@@ -44,7 +38,7 @@ export class Messages {
     else await print({ type, message })
   }
 
-  async #gather({ type, message, meta }: Message): Promise<void> {
+  async #gather({ type, message, meta }: ToolMessage): Promise<void> {
     const id = textIn(message, 'id')
     const file = this.#unfinished.get(id) ?? { pieces: [], bytes: 0 }
     const piece = Buffer.from(textIn(message, 'blob'), 'base64')
@@ -55,7 +49,7 @@ export class Messages {
       throw new Failure('VALUE_TOO_LARGE', 'the tool gives a file of more than 1 GiB', 'Ask the plugin for less.')
     if (type === 'blob_chunk' && message['end'] !== true) return
     this.#unfinished.delete(id)
-    await this.#file(Buffer.concat(file.pieces), textIn(meta, 'mime_type'))
+    await this.#file(Buffer.concat(file.pieces), textIn(meta ?? {}, 'mime_type'))
   }
 
   async #file(content: Buffer, mimeType: string): Promise<void> {
@@ -72,15 +66,6 @@ export class Messages {
   }
 }
 
-function toMessage(value: JsonValue): Message {
-  const { type, message, meta } = isObject(value) ? value : {}
-  return {
-    type: typeof type === 'string' ? type : '',
-    message: isObject(message) ? message : {},
-    meta: isObject(meta) ? meta : {},
-  }
-}
-
 const EXTENSIONS: Readonly<Record<string, string>> = { plain: 'txt', markdown: 'md', jpeg: 'jpg', javascript: 'js' }
 
 /** The plugin has no say in what a file is called but for its end. */
@@ -92,10 +77,6 @@ function extensionOf(mimeType: string): string {
 function textIn(object: JsonObject, name: string): string {
   const value = object[name]
   return typeof value === 'string' ? value : ''
-}
-
-function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function inJson(value: JsonValue): string {
