@@ -15,7 +15,7 @@ import { DifyHost, type DifyPlugin } from '../src/dify/index.ts'
 import { STATE_STORES } from '../src/index.ts'
 import { PluginHost } from '../src/plugin-storage/index.ts'
 import { writePlugin } from '../test/dify/plugin-folder.ts'
-import { measure } from './dify/rounds.ts'
+import { measure, rounds } from './dify/rounds.ts'
 import { table } from './measure.ts'
 
 const KEY = 'a key of sufficient length'
@@ -53,9 +53,9 @@ export async function dify(): Promise<string> {
   try {
     await using host = new DifyHost({ plugins })
     const bench = { folder, host, children }
-    const { storage } = plugins.session({ workspaceId: WORKSPACE, pluginId: 'acme/rounds' })
+    const { storage } = plugins.session({ workspaceId: WORKSPACE, pluginId: rounds.pluginId })
     const ways: Way[] = [
-      { name: 'storage, called directly', rounds: 2_000, session: (rounds, key) => measure(storage, rounds, key) },
+      { name: 'storage, called directly', rounds: 2_000, session: (count, key) => measure(storage, count, key) },
     ]
     ways.push(await typescript(bench), await typescriptOverTcp(bench))
     if (existsSync(PYTHON)) ways.push(await python(bench), await pythonOverTcp(bench), await pythonOverHttp(bench))
@@ -94,8 +94,8 @@ function count(perSecond: number): string {
 }
 
 function through(name: string, rounds: number, plugin: DifyPlugin): Way {
-  const session = async (rounds: number, key: string): Promise<Figures> => {
-    const call = { tool: 'rounds', parameters: { rounds: String(rounds), key }, workspaceId: WORKSPACE }
+  const session = async (count: number, key: string): Promise<Figures> => {
+    const call = { tool: 'rounds', parameters: { rounds: String(count), key }, workspaceId: WORKSPACE }
     const [said] = await Array.fromAsync(plugin.invokeTool(call))
     return said!.message['json_object'] as unknown as Figures
   }

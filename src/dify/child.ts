@@ -1,7 +1,7 @@
 /** The process of a plugin: started apart from the host's terminal, and ended with whatever it has started. */
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '../index.ts'
@@ -54,8 +54,10 @@ function commandOf(folder: string, { language, entrypoint }: Manifest, python: s
   if (language === 'node') return [process.execPath, entrypoint]
   if (process.pid === 1)
     throw new HoldfastError('UNSUPPORTED', 'Dify plugins end at once where their host is process 1: give the container an init')
-  const own = join(folder, '.venv', 'bin', 'python')
-  const interpreter = python ?? (existsSync(own) ? own : 'python3')
+  // The child has another working folder.
+  const own = resolve(folder, '.venv', 'bin', 'python')
+  const named = python?.includes('/') === true ? resolve(python) : python
+  const interpreter = named ?? (existsSync(own) ? own : 'python3')
   if (process.platform !== 'linux') return [interpreter, '-m', entrypoint]
   return [interpreter, '-I', '-S', '-c', BOUND, String(process.pid), entrypoint]
 }

@@ -12,6 +12,8 @@ import { MAX_LINE_BYTES } from './rules.ts'
 
 export const SESSION_HEADER = 'dify-plugin-session-id'
 
+const LINGER_MS = 1_000
+
 export interface HttpLinkOptions {
   readonly url: string
   readonly maxPendingBytes: number
@@ -59,8 +61,11 @@ export class HttpLink implements Link {
     // Calls come, and are answered, at the transaction endpoint.
   }
 
-  forget(sessionId: string): void {
-    this.#posts.get(sessionId)?.destroy()
+  forget(sessionId: string, isSaid: boolean): void {
+    const post = this.#posts.get(sessionId)
+    // Behind the last message comes the end of the answer.
+    const timer = setTimeout(() => post?.destroy(), isSaid ? LINGER_MS : 0).unref()
+    post?.once('close', () => clearTimeout(timer))
   }
 
   async close(): Promise<void> {

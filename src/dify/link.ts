@@ -8,8 +8,8 @@ export interface Link {
   open(sessionId: string, line: string, action: string): void
   /** Sends the answer to a call that came over this link. */
   answer(lines: string): void
-  /** Nobody waits any more for this session, in which the plugin may still be at work. */
-  forget(sessionId: string): void
+  /** Nobody waits any more for this session. Unless the plugin has said that it is the end, it may still be at work. */
+  forget(sessionId: string, isSaid: boolean): void
   /** Ends the connection, and the process where there is one. */
   close(): Promise<void>
 }

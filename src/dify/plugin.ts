@@ -233,7 +233,7 @@ export class DifyPlugin implements AsyncDisposable {
       maxUnreadBytes: this.#rules.maxPendingBytes ?? MAX_PENDING_BYTES,
       onEnd: ({ id }, isSaid) => {
         this.#sessions.delete(id)
-        if (!isSaid) this.#connected.link.forget(id)
+        this.#connected.link.forget(id, isSaid)
       },
     })
     this.#sessions.set(session.id, session)

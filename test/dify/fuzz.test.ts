@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { expect, it } from 'vitest'
 import type { JsonObject, JsonValue } from '../../src/index.ts'
 import { PluginHost } from '../../src/plugin-storage/index.ts'
-import { dataOf, memoryState, open, stage, type Answer, type Session, type Stage } from './puppet.ts'
+import { dataOf, hostOn, manifestOf, memoryState, open, stage, type Answer, type Session, type Stage } from './puppet.ts'
 
 const LINES = 10_000
 const SEED = Number(process.env['HOLDFAST_FUZZ_SEED'] ?? 20_261_120)
@@ -203,4 +203,58 @@ it(`${LINES} lines, seed ${SEED}`, { timeout: 120_000 }, async () => {
     for (const other of all)
       if (other.mark !== owner.mark) assert.ok(!value.includes(other.mark), `${owner.mark} sees ${other.mark}`)
   }
+})
+
+const REQUESTS = 2_000
+
+it(`${REQUESTS} requests to the transaction endpoint, seed ${SEED}`, { timeout: 60_000 }, async () => {
+  const plugins = new PluginHost({ state: await memoryState() })
+  const host = await hostOn(plugins)
+  const transactions = await host.transactions({ maxBodyBytes: 65_536 })
+  const places = ['a', 'b'].map((name) => {
+    const place = transactions.reserve()
+    place.connect({ url: 'http://127.0.0.1:1', manifest: manifestOf(name) })
+    return place.daemonUrl
+  })
+  const { origin } = new URL(places[0]!)
+  const bases = [
+    ...places,
+    ...places,
+    ...places,
+    origin,
+    `${origin}/..`,
+    `${origin}/%00`,
+    `${origin}/${'x'.repeat(5_000)}`,
+    places[0]!.slice(0, -1),
+  ]
+  const paths = [
+    '/backwards-invocation/transaction',
+    '/backwards-invocation/transaction/',
+    '//',
+    '',
+    '?a',
+    '/backwards-invocation/../x',
+  ]
+  const statuses = new Map<number, number>()
+  const ask = async (n: number): Promise<void> => {
+    const line = lineOf(pick(['s', '', 'none']), `r${n}`, { opt: pick(OPTS), key: pick(KEYS), value: pick(['00', 'zz']) })
+    const body = pick<string | Buffer>([line, `${line}\n\n`, mutated(`${line}\n\n`), pick(NONSENSE), 'x'.repeat(100_000)])
+    const headers: Record<string, string> =
+      random(2) > 0 ? { 'dify-plugin-session-id': pick(['s', '', 'none', 'x'.repeat(1_000)]) } : {}
+    const method = pick(['POST', 'POST', 'POST', 'PUT', 'DELETE'])
+    const response = await fetch(pick(bases) + pick(paths), { method, headers, body: new Uint8Array(Buffer.from(body)) })
+    statuses.set(response.status, (statuses.get(response.status) ?? 0) + 1)
+    const lines = (await response.text()).trimEnd().split('\n')
+    const { data } = JSON.parse(lines[0]!) as { data: Answer }
+    assert.equal(data.event, 'error')
+    assert.match(data.message, /^(NOT_FOUND|UNAUTHORIZED|PERMISSION_DENIED): |: (INVALID_ARGUMENT|VALUE_TOO_LARGE): /)
+    assert.equal(lines.length, 2)
+  }
+  for (let n = 0; n < REQUESTS; n += 20) await Promise.all(Array.from({ length: 20 }, (_, i) => ask(n + i)))
+  assert.deepEqual(
+    [...statuses.keys()].toSorted((a, b) => a - b),
+    [200, 401, 404],
+  )
+  assert.deepEqual(await Array.fromAsync(plugins.scopes()), [])
+  console.log(`${REQUESTS} requests: ${JSON.stringify(Object.fromEntries(statuses))}`)
 })

@@ -213,6 +213,16 @@ describe('a plugin that is a service', () => {
     await gone.promise
   })
 
+  it('is hung up on when it does not end its answer behind the end of the session', async () => {
+    const gone = Promise.withResolvers<void>()
+    const { result } = await invoking(({ session_id: id }, response) => {
+      response.once('close', gone.resolve)
+      response.write(endOf(id))
+    })
+    assert.deepEqual(await result, [])
+    await gone.promise
+  })
+
   it('cannot make calls in its answer, or speak for other sessions', async () => {
     const { result } = await invoking(({ session_id: id }, response) => {
       response.write(callLine(id, set('k', 'v')))
