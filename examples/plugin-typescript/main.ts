@@ -21,12 +21,12 @@ export const notes = definePlugin({
         { name: 'topic', type: 'string', required: true, description: 'What the note is about' },
         { name: 'text', type: 'string', required: true, description: 'The note itself' },
       ],
-      run: async ({ storage }, { topic, text }) => {
-        const key = `notes/${String(topic)}`
-        const before = (await storage.getJson<Note[]>(key)) ?? []
-        const all = [...before, { text: String(text), at: new Date().toISOString() }]
-        await storage.setJson(key, all)
-        return `${all.length} about ${String(topic)}`
+      run: async ({ storage }, parameters) => {
+        const topic = textIn(parameters, 'topic')
+        const before = (await storage.getJson<Note[]>(`notes/${topic}`)) ?? []
+        const all = [...before, { text: textIn(parameters, 'text'), at: new Date().toISOString() }]
+        await storage.setJson(`notes/${topic}`, all)
+        return `${all.length} about ${topic}`
       },
     },
     recall: {
@@ -35,13 +35,20 @@ export const notes = definePlugin({
         { name: 'topic', type: 'string', required: true },
         { name: 'file', type: 'boolean', description: 'As a text file' },
       ],
-      async *run({ storage }, { topic, file }) {
-        const all = (await storage.getJson<Note[]>(`notes/${String(topic)}`)) ?? []
-        if (file === true) yield blob(Buffer.from(all.map(({ text }) => `${text}\n`).join('')), 'text/plain')
+      async *run({ storage }, parameters) {
+        const all = (await storage.getJson<Note[]>(`notes/${textIn(parameters, 'topic')}`)) ?? []
+        if (parameters['file'] === true) yield blob(Buffer.from(all.map(({ text }) => `${text}\n`).join('')), 'text/plain')
         else yield* all
       },
     },
   },
 })
+
+/** Parameters are the caller's, and unchecked. */
+function textIn(parameters: Readonly<Record<string, unknown>>, name: string): string {
+  const value = parameters[name]
+  if (typeof value !== 'string' || value === '') throw new TypeError(`${name} must be a text`)
+  return value
+}
 
 if (import.meta.main) await start(notes)
