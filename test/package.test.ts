@@ -73,17 +73,22 @@ describe('the packed package, installed in an empty project', { timeout: 120_000
     await exec(bin('attw'), [tarball, '--profile', 'esm-only'])
   })
 
-  it('brings one dependency, no install script and no native code', async () => {
+  it('brings a parser of command lines, one of YAML and what a server needs; no install script and no native code', async () => {
     const manifest = JSON.parse(await readFile(join(folder, 'node_modules', 'holdfast', 'package.json'), 'utf8')) as Record<
       string,
       Record<string, string>
     >
-    expect(Object.keys(manifest['dependencies'] ?? {})).toEqual(['commander'])
+    const own = ['@hono/node-server', 'commander', 'hono', 'prom-client', 'yaml', 'zod']
+    expect(Object.keys(manifest['dependencies'] ?? {}).toSorted()).toEqual(own)
     const lock = JSON.parse(await readFile(join(folder, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, { hasInstallScript?: boolean }>
     }
     const installed = Object.entries(lock.packages).filter(([path]) => path !== '')
-    expect(installed.map(([path]) => path).toSorted()).toEqual(['node_modules/commander', 'node_modules/holdfast'])
+    // What prom-client brings: the interfaces of OpenTelemetry, and an estimate of quantiles.
+    const brought = ['@opentelemetry/api', 'bintrees', 'holdfast', 'tdigest']
+    expect(installed.map(([path]) => path).toSorted()).toEqual(
+      [...own, ...brought].map((name) => `node_modules/${name}`).toSorted(),
+    )
     expect(installed.filter(([, { hasInstallScript }]) => hasInstallScript === true)).toEqual([])
   })
 

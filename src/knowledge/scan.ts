@@ -6,7 +6,7 @@ import { rowBytes, tooMuch, type ScanBudget } from './scan-budget.ts'
 import { ExactScan } from './scan-exact.ts'
 import type { GrowingScan, Neighbour, ScanMode, VectorScan } from './scan-types.ts'
 
-export type { GrowingScan, Neighbour, ScanMode, VectorScan } from './scan-types.ts'
+export type { GrowingScan, ScanMode } from './scan-types.ts'
 
 export interface ScanOptions {
   /** Default `auto`. */
