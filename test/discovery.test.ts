@@ -282,9 +282,9 @@ describe('who comes first', () => {
   })
 
   it('a built-in is never replaced, planned or not; its would-be successor is reported', async () => {
-    const registry = registryFor(two({ memory: entry('mem'), redis: entry(), fine: entry('sqlite', 'motor', 'good') }, {}))
+    const registry = registryFor(two({ memory: entry('mem'), upstash: entry(), fine: entry('sqlite', 'motor', 'good') }, {}))
     assert.match((await refusal(registry, 'mem')).message, /plug-a declares "memory", which is taken: built-in/)
-    assert.equal((await refusal(registry, 'redis')).code, 'UNSUPPORTED')
+    assert.equal((await refusal(registry, 'upstash')).code, 'UNSUPPORTED')
     assert.equal((await refusal(registry, 'motor')).code, 'UNSUPPORTED')
     assert.equal(await markOf(registry, 'fine'), 'a')
     assert.equal(await markOf(registry, 'good'), 'a')
@@ -297,7 +297,7 @@ describe('who comes first', () => {
         problem: expect.stringMatching(/alias "sqlite" is taken.*alias "motor" is taken/),
       },
       { name: 'memory', available: false, problem: expect.stringMatching(/taken: built-in/) },
-      { name: 'redis', available: false, problem: expect.stringMatching(/taken: built-in \(planned\)/) },
+      { name: 'upstash', available: false, problem: expect.stringMatching(/taken: built-in \(planned\)/) },
     ])
   })
 })

@@ -203,11 +203,11 @@ describe('opening', () => {
   })
 
   it('shows no secret of a URL, whatever is wrong with it', async () => {
-    const [planned, unknown, bad] = ['UNSUPPORTED', 'UNKNOWN_BACKEND', 'INVALID_OPTIONS']
+    const [planned, unknown, bad, down] = ['UNSUPPORTED', 'UNKNOWN_BACKEND', 'INVALID_OPTIONS', 'UNAVAILABLE']
     const urls = {
-      'postgres://user:hunter2@host/db': [planned, planned, unknown],
+      'postgres://user:hunter2@127.0.0.1:1/db': [down, down, down],
       'mongodb:user:hunter2@host': [unknown, planned, planned],
-      'redis://:hunter2@host?password=hunter2': [unknown, planned, planned],
+      'redis://:hunter2@host?password=hunter2': [unknown, planned, bad],
       'nosuch://user:hunter2@host/db': [unknown, unknown, unknown],
       'nosuch:user:hunter2@host': [unknown, unknown, unknown],
       'sqlite://user:hunter2@host/x.db': [bad, bad, bad],
@@ -301,7 +301,7 @@ describe('a store that is open already', () => {
 describe('where a store cannot be opened', () => {
   it('closes the others again, and leaves no file open', async () => {
     const dir = join(await scratch(), 'data')
-    for (const failing of [{ state: 'redis://host' }, { conversation: 'postgres' }, { knowledge: 'qdrant' }]) {
+    for (const failing of [{ state: 'firestore://host' }, { conversation: 'mysql' }, { knowledge: 'qdrant' }]) {
       await expect(openPersistence({ dir, config: false, ...failing })).rejects.toMatchObject({ code: 'UNSUPPORTED' })
       expect(openFiles(dir) ?? []).toEqual([])
     }

@@ -66,7 +66,8 @@ export async function removeAll(servers: Servers, prefix: string): Promise<void>
   for (const url of urlsOf(servers)) {
     await withRaw(url, async (client) => {
       for await (const keys of client.scanIterator({ MATCH: `${prefix}*`, COUNT: 10_000 })) {
-        // In a cluster a command names keys of one slot only.
+        // A page of a scan may be empty; and in a cluster a command names keys of one slot only.
+        if (keys.length === 0) continue
         if (urlsOf(servers).length === 1) await client.unlink(keys)
         else await Promise.all(keys.map((key) => client.unlink(key)))
       }

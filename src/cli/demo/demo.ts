@@ -26,7 +26,7 @@ const PRESET_QUESTIONS = [
   'What happens when many processes append to one session?',
   'What is a workspace?',
   'How do I plug in a backend?',
-  'What happens to data when a process is killed?',
+  'Does an acknowledged write survive a killed process?',
   'What does a filter do with a missing field?',
 ]
 
