@@ -1,5 +1,5 @@
 /**
- * Ends a run with what did not run, by name and reason, and one plain line that programs can read. Under HOLDFAST_RECORD it notes
+ * Ends a run with what did not run, by name and reason, what passed only when tried again, and one plain line that programs can read. Under HOLDFAST_RECORD it notes
  * what the conformance suites showed.
  */
 import type { Reporter, TestCase, TestModule, TestSuite } from 'vitest/node'
@@ -14,6 +14,9 @@ export default class SummaryReporter implements Reporter {
     const broken = modules.flatMap((module) => [module, ...module.children.allSuites()]).filter(isBroken).length
     const notRun = tests.filter((test) => stateOf(test) === 'skipped')
     if (notRun.length > 0) console.log(`\nnot run:\n${notRunLines(notRun).join('\n')}`)
+    const second = tests.filter((test) => stateOf(test) === 'passed' && (test.diagnostic()?.retryCount ?? 0) > 0)
+    if (second.length > 0)
+      console.log(`\npassed only when tried again:\n${second.map((test) => `  ${test.fullName}`).join('\n')}`)
     if (process.env['HOLDFAST_RECORD']) record(tests)
     console.log(
       `\n${count('passed')} passed, ${count('failed') + broken + unhandledErrors.length} failed, ${notRun.length} skipped`,
