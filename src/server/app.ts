@@ -45,6 +45,15 @@ export function createApp(options: AppOptions): App {
   return new Application(options)
 }
 
+/** The requests of one connection: the answer to the newest, and how many wait for those before them. */
+interface Queue {
+  last: ServerResponse
+  waiting: number
+}
+
+/** Whoever sends more without waiting for an answer is cut off. */
+const MAX_QUEUE = 64
+
 class Application implements App {
   readonly #hono = new Hono<{ Bindings: HttpBindings }>()
   readonly #served: Served
@@ -53,8 +62,7 @@ class Application implements App {
   readonly #gate: Gate
   readonly #readiness: Readiness
   readonly #concurrency: Concurrency
-  /** The newest answer on each connection. */
-  readonly #latest = new WeakMap<Socket, ServerResponse>()
+  readonly #queues = new WeakMap<Socket, Queue>()
   #isDraining = false
 
   constructor({ served, state, log, limits, requireToken = false }: AppOptions) {
@@ -116,10 +124,14 @@ class Application implements App {
 
   /** Requests that were sent down one connection without waiting run one after the other, as their caller thinks that they do. */
   async #turn({ socket }: IncomingMessage, outgoing: ServerResponse): Promise<void> {
-    const before = this.#latest.get(socket)
-    this.#latest.set(socket, outgoing)
-    if (before === undefined || before.closed || before.writableFinished) return
+    const queue = this.#queues.get(socket) ?? { last: outgoing, waiting: 0 }
+    const { last: before } = queue
+    this.#queues.set(socket, queue)
+    queue.last = outgoing
+    if (before === outgoing || before.closed || before.writableFinished) return
+    if (++queue.waiting > MAX_QUEUE) socket.destroy()
     await new Promise((resolve) => void before.once('close', resolve))
+    queue.waiting--
   }
 
   async #serve(endpoint: Endpoint, exchange: Exchange, context: Context): Promise<Reply> {

@@ -5,6 +5,9 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, it } from 'vitest'
 import type { Limits } from '../../src/server/limits.ts'
+import { create as createMemory } from '../../src/state/backends/memory.ts'
+import { StateStore } from '../../src/state/store.ts'
+import { localContext } from '../conformance/harness.ts'
 import { codeOf, RawConnection, rawRequest, type RawAnswer } from './raw.ts'
 import { bearer, call, eventually, newToken, served, type TestServer } from './support.ts'
 
@@ -201,6 +204,21 @@ describe('the wire', () => {
     connection.send('rubbish\r\n\r\n')
     assert.equal((await connection.answer())?.status, 400)
     await connection.ended()
+  })
+
+  it('a connection by which too many requests come without waiting is cut', async () => {
+    const backend = await createMemory({}, localContext('state', 'memory'))
+    const slow = Object.assign(backend, { scan: () => sleep(300, []) })
+    const state = new StateStore(slow, { name: 'memory' })
+    const server = await served({ conversation: 'memory', knowledge: 'memory', state })
+    const list = `GET /v1/state/keys HTTP/1.1\r\n${host}\r\n`
+    const [few, many] = [await RawConnection.open(server.url), await RawConnection.open(server.url)]
+    few.send(list.repeat(3))
+    many.send(list.repeat(200))
+    await many.ended(2_000)
+    assert.equal(await many.answer(), undefined)
+    for (let i = 0; i < 3; i++) assert.equal((await few.answer())?.status, 200)
+    few.close()
   })
 
   it('rubbish behind a request whose answer is under way does not come into the answer', async () => {

@@ -1,13 +1,7 @@
 /** Plugin storage over HTTP: raw bytes, streams, ranges. */
 import assert from 'node:assert/strict'
-import { describe, it, onTestFinished } from 'vitest'
-import { startServer, type TestServer } from './support.ts'
-
-async function served(): Promise<TestServer> {
-  const server = await startServer()
-  onTestFinished(() => server.close())
-  return server
-}
+import { describe, it } from 'vitest'
+import { call, served, type TestServer } from './support.ts'
 
 const at = (server: TestServer, key: string, more = ''): string =>
   `${server.url}/v1/storage/value?workspace=w1&plugin=acme/notes&key=${encodeURIComponent(key)}${more}`
@@ -69,5 +63,91 @@ describe('values', () => {
     await new Promise((resolve) => setTimeout(resolve, 80))
     assert.equal((await fetch(at(server, 'mortal'))).status, 404)
     assert.equal((await put(at(server, 'mortal'), 'a', { 'holdfast-ttl': 'soon' })).status, 400)
+  })
+})
+
+describe('parts of a value', () => {
+  it.each<[range: string, status: number, content: string | undefined, more?: Record<string, string>]>([
+    ['bytes=0-2', 206, '012'],
+    ['bytes=7-', 206, '789'],
+    ['bytes=-3', 206, '789'],
+    ['bytes=-99', 206, '0123456789'],
+    ['bytes=5-99', 206, '56789'],
+    ['bytes=10-', 416, undefined],
+    ['bytes=-0', 416, undefined],
+    ['bytes=5-2', 200, '0123456789'],
+    ['bytes=0-1,3-4', 200, '0123456789'],
+    ['bytes=', 200, '0123456789'],
+    ['lines=1-2', 200, '0123456789'],
+    ['bytes=0-2', 200, '0123456789', { 'if-range': '"x"' }],
+  ])('%s: %i %s', async (range, status, content, more = {}) => {
+    const server = await served()
+    await put(at(server, 'k'), '0123456789')
+    const response = await fetch(at(server, 'k'), { headers: { range, ...more } })
+    assert.equal(response.status, status)
+    if (content === undefined) assert.equal(response.headers.get('content-range'), 'bytes */10')
+    else assert.equal(await response.text(), content)
+  })
+
+  it('of an empty value there is none', async () => {
+    const server = await served()
+    await put(at(server, 'k'), '')
+    assert.equal((await fetch(at(server, 'k'))).headers.get('content-length'), '0')
+    assert.equal((await fetch(at(server, 'k'), { headers: { range: 'bytes=0-' } })).status, 416)
+  })
+})
+
+describe('a plugin’s storage', () => {
+  const scope = 'workspace=w1&plugin=acme/notes'
+
+  it('lists its keys page by page', async () => {
+    const server = await served()
+    for (const key of ['a:1', 'a:2', 'a:3', 'b']) await put(at(server, key), 'x')
+    const list = (query: string): ReturnType<typeof call> => call(`${server.url}/v1/storage/keys?${scope}&${query}`, 'GET')
+    const { items, cursor } = (await list('prefix=a:&limit=2')).body as { items: string[]; cursor: string }
+    assert.deepEqual(items, ['a:1', 'a:2'])
+    assert.deepEqual((await list(`prefix=a:&limit=2&cursor=${cursor}`)).body, { items: ['a:3'] })
+    for (const wrong of [`cursor=${cursor}`, `prefix=b&cursor=${cursor}`, 'cursor=x', 'limit=0'])
+      assert.equal((await list(wrong)).status, 400)
+  })
+
+  it('counts, is measured, listed and cleared', async () => {
+    const server = await served()
+    await put(at(server, 'k'), '12345')
+    const add = (key: string, by: number): ReturnType<typeof call> =>
+      call(`${server.url}/v1/storage/increment?${scope}&key=${key}`, 'POST', { by })
+    assert.deepEqual((await add('n', 7)).body, { value: 7 })
+    await put(at(server, 'text'), 'x')
+    assert.equal((await add('text', 1)).status, 409)
+    const usage = async (): Promise<unknown> => (await call(`${server.url}/v1/storage/usage?${scope}`, 'GET')).body
+    assert.deepEqual(await usage(), { usedBytes: 7, quotaBytes: 100 * 2 ** 20 })
+    const { items } = (await call(`${server.url}/v1/storage/scopes?workspace=w1`, 'GET')).body as {
+      items: { pluginId: string; usedBytes: number }[]
+    }
+    assert.deepEqual(
+      items.map(({ pluginId, usedBytes }) => [pluginId, usedBytes]),
+      [['acme/notes', 7]],
+    )
+    assert.deepEqual((await call(`${server.url}/v1/storage/scopes`, 'GET')).body, { items: [] })
+    assert.deepEqual((await call(`${server.url}/v1/storage?${scope}`, 'DELETE')).body, { values: 3 })
+    assert.equal((await fetch(at(server, 'k'))).status, 404)
+  })
+
+  it('has a quota, and what exceeds it changes nothing', async () => {
+    const server = await served(undefined, { plugins: { quotaBytes: 1_000 } })
+    assert.equal((await put(at(server, 'k'), 'x'.repeat(900))).status, 204)
+    for (const size of [1_001, 600_000]) {
+      const refused = await put(at(server, 'k'), 'y'.repeat(size))
+      assert.deepEqual([refused.status, ((await refused.json()) as { code: string }).code], [413, 'QUOTA_EXCEEDED'])
+    }
+    assert.equal(await (await fetch(at(server, 'k'))).text(), 'x'.repeat(900))
+  })
+
+  it('is under no id but that of a plugin', async () => {
+    const server = await served()
+    for (const plugin of ['', 'acme', 'a/b/c', '../b', 'acme/', 'a b/c', 'acme/notes:1', `${'x'.repeat(65)}/y`]) {
+      const query = new URLSearchParams({ plugin, key: 'k' }).toString()
+      assert.equal((await fetch(`${server.url}/v1/storage/value?${query}`)).status, 400, plugin)
+    }
   })
 })

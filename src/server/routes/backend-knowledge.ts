@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { HoldfastError, type BackendCall, type CollectionRecord, type KnowledgeBackend } from '../../index.ts'
 import { EVERYTHING } from '../access.ts'
 import type { Endpoint } from '../endpoint.ts'
+import { checkFilter } from '../filters.ts'
 import { workspace } from '../schemas/common.ts'
 import { workspaceQuery } from '../schemas/conversation.ts'
 import * as schema from '../schemas/knowledge.ts'
@@ -104,8 +105,11 @@ export const KNOWLEDGE_METHODS: readonly Endpoint[] = [
     summary: 'Deletes documents by their ids or by a filter.',
     body: z.strictObject({ workspace, collection, selection: schema.selection }),
     result: z.int(),
-    run: async (backend, body, call) =>
-      backend.delete(body.workspace, await verified(backend, body.workspace, body.collection, call), body.selection, call),
+    run: async (backend, { workspace, collection, selection }, call) => {
+      const stored = await verified(backend, workspace, collection, call)
+      if ('filter' in selection) checkFilter(selection.filter, backend.capabilities.filter, stored)
+      return backend.delete(workspace, stored, selection, call)
+    },
   }),
   knowledge({
     name: 'count',
@@ -115,6 +119,7 @@ export const KNOWLEDGE_METHODS: readonly Endpoint[] = [
     result: z.int(),
     run: async (backend, body, call) => {
       const stored = await verified(backend, body.workspace, body.collection, call)
+      checkFilter(body.filter, backend.capabilities.filter, stored)
       return backend.count?.(body.workspace, stored, body.filter, call) ?? unable('count')
     },
   }),
@@ -126,6 +131,7 @@ export const KNOWLEDGE_METHODS: readonly Endpoint[] = [
     result: documents,
     run: async (backend, body, call) => {
       const stored = await verified(backend, body.workspace, body.collection, call)
+      checkFilter(body.query.filter, backend.capabilities.filter, stored)
       const found = (await backend.list?.(body.workspace, stored, body.query, call)) ?? unable('list')
       return found.map(schema.fromDocument)
     },
@@ -139,6 +145,7 @@ export const KNOWLEDGE_METHODS: readonly Endpoint[] = [
     run: async (backend, body, call) => {
       const stored = await verified(backend, body.workspace, body.collection, call)
       fitting([body.query.embedding], stored)
+      checkFilter(body.query.filter, backend.capabilities.filter, stored)
       const found = await backend.search(body.workspace, stored, body.query, call)
       return found.map(schema.fromDocument)
     },

@@ -1,11 +1,14 @@
 /** What the conversation tier takes and gives: the backend contract of conversations as JSON. */
 import { z } from 'zod'
-import { MAX_ID_BYTES } from '../../store/text.ts'
+import { isPlainText, MAX_ID_BYTES } from '../../store/text.ts'
 import { entriesOf, id, isContent, jsonText, milliseconds, text } from './common.ts'
 
 const MAX_NAME_BYTES = 6_144
 const MAX_ROLE_BYTES = 64
 const MAX_ITEMS = 10_000
+const MAX_METADATA_FIELDS = 32
+const MAX_TERMS = 1_000
+const MAX_TERM = 16_384
 /** As it stands in the database, a role may be longer by what encryption adds. */
 const MAX_STORED_ROLE_BYTES = 4 * MAX_ROLE_BYTES
 
@@ -13,7 +16,8 @@ const CONTENT = 'content must be plain text or, where escaped, a JSON string lit
 
 export const sessionId = id('The session.')
 const seq = z.int().min(0)
-const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()])
+const plain = z.string().refine(isPlainText, 'must be well-formed Unicode without U+0000')
+const scalar = z.union([plain, z.number(), z.boolean(), z.null()])
 
 const sessionFields = {
   userId: id('The person.').nullable(),
@@ -69,7 +73,10 @@ const ids = z.array(id('A message.', MAX_ID_BYTES)).min(1).max(MAX_ITEMS)
 export const sessionQuery = z.strictObject({
   userId: id('The person.').optional(),
   agentId: id('The agent.').optional(),
-  metadata: entriesOf(scalar).optional(),
+  metadata: entriesOf(scalar)
+    .refine((fields) => Object.entries(fields).length <= MAX_METADATA_FIELDS, `may name ${MAX_METADATA_FIELDS} fields at most`)
+    .refine((fields) => Object.keys(fields).every(isPlainText), 'has a name that is no plain text')
+    .optional(),
   order: z.enum(['asc', 'desc']),
   limit: z.int().min(1).max(MAX_ITEMS),
   after: z.object({ updatedAt: milliseconds, id: sessionId }).optional(),
@@ -85,8 +92,15 @@ export const messageQuery = z.strictObject({
 
 export const messageSelection = z.strictObject({ ids: ids.optional(), afterSeq: seq.optional() })
 
+/** As the store has made them: in lower case, without what some engines cannot look for. */
+const term = plain
+  .min(1)
+  .max(MAX_TERM)
+  .regex(/^\S+$/)
+  .refine((text) => text === text.toLowerCase(), 'must be in lower case')
+
 export const messageSearch = z.strictObject({
-  terms: z.array(z.string().min(1).max(MAX_ID_BYTES).regex(/^\S+$/)).min(1).max(64),
+  terms: z.array(term).min(1).max(MAX_TERMS),
   userId: id('The person.').optional(),
   sessionId: sessionId.optional(),
   limit: z.int().min(1).max(MAX_ITEMS),
