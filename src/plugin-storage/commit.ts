@@ -53,10 +53,10 @@ async function ensureWhole(scope: Scope, key: string, chunks: Chunked, size: num
   const found = await scope.space.scan({ prefix: `${CHUNK_PREFIX}${generation}:`, limit: count }, call)
   if (found.length === count) return
   const record = await scope.find(key, call)
-  if (record?.chunks?.generation === generation) {
-    const place = valueKey(key)
-    await scope.space.commit({ checks: [{ key: place, version: record.version }], delete: [place] }, call)
-  }
+  // Replaced or deleted since, and its chunks with it: it was whole while it was there.
+  if (record?.chunks?.generation !== generation) return
+  const place = valueKey(key)
+  await scope.space.commit({ checks: [{ key: place, version: record.version }], delete: [place] }, call)
   throw takenForAbandoned(scope, key)
 }
 
