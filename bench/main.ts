@@ -1,35 +1,23 @@
 /**
  * `npm run bench`: all figures of one run, as ratios to a baseline measured in the same run. What takes long or needs more than Node is
- * asked for: `npm run bench -- --vectors`, `--server`, `--dify`, `--servers [names…]`.
+ * asked for: `npm run bench -- --vectors`, `--peers`, `--servers [names…]`, or `--all`. What a section yields is kept in `bench/results`, of
+ * which `bench/RESULTS.md` and its charts are made; `--report` makes them without a run. `--budget` counts instead of timing.
  */
-import { asyncSqlite } from './async-sqlite.ts'
-import { coldStart } from './cold-start.ts'
-import { dify } from './dify.ts'
-import { embedded } from './embedded.ts'
-import { pluginStorage } from './plugin-storage.ts'
-import { server } from './server.ts'
-import { servers } from './servers.ts'
-import { vectors } from './vectors.ts'
+import { budget } from './budget.ts'
+import { writeReport } from './report/report.ts'
+import { runSection, runSections } from './report/run.ts'
+import { SECTIONS } from './report/sections.ts'
 
 const [flag, ...names] = process.argv.slice(2)
+const asked = SECTIONS.find((section) => section.flag === flag)
 
-const ASKED_FOR: Readonly<Record<string, () => Promise<string>>> = {
-  '--vectors': () => vectors(),
-  '--server': server,
-  '--dify': dify,
-  '--servers': () => servers(names),
-}
-
-async function everything(): Promise<void> {
-  console.log(`${coldStart()}\n`)
-  console.log(`${await embedded()}\n`)
-  console.log(`${await asyncSqlite()}\n`)
-  console.log(await pluginStorage())
-}
-
-if (flag === undefined) await everything()
-else if (Object.hasOwn(ASKED_FOR, flag)) console.log(await ASKED_FOR[flag]!())
+if (asked !== undefined) await runSection(asked, names)
+else if (flag === '--report') writeReport()
+else if (flag === '--budget') process.exitCode = budget(names)
+else if (flag === '--all') process.exitCode = (await runSections(SECTIONS)) ? 0 : 1
+else if (flag === undefined) process.exitCode = (await runSections(SECTIONS.filter(({ large }) => !large))) ? 0 : 1
 else {
-  console.error(`npm run bench takes nothing, or one of ${Object.keys(ASKED_FOR).join(', ')}`)
+  const flags = ['--all', '--report', '--budget', ...SECTIONS.map((section) => section.flag)]
+  console.error(`npm run bench takes nothing, or one of ${flags.join(', ')}`)
   process.exitCode = 2
 }

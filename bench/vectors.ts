@@ -14,7 +14,7 @@ const QUERIES = 50
 const CLUSTERS = 1000
 const BATCH = 1000
 
-interface Data {
+export interface Data {
   readonly name: string
   readonly dimension: number
   readonly count: number
@@ -161,7 +161,7 @@ function plainScan({ matrix, count, dimension }: Data, wanted: Float32Array): st
 }
 
 /** Clustered: Gaussian clouds about random centres, as texts about one subject are; without clusters every direction is as likely. */
-function data(count: number, dimension: number, clusters: number): Data {
+export function data(count: number, dimension: number, clusters: number): Data {
   const next = generator(dimension + clusters)
   const centres = Array.from({ length: clusters }, () => gaussian(dimension, next))
   const draw = (): Float32Array => {

@@ -18,7 +18,7 @@ async function run(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<num
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { record: { type: 'boolean' } } })
 const record = values.record === true
-const folders = record ? ['test/servers', 'test/conformance'] : ['test/servers']
+const folders = record ? ['test/servers', 'test/conformance', 'test/server/conformance.test.ts'] : ['test/servers']
 await up({ home: servicesHome(), names: ['all'], progress: (line) => console.log(line) })
 const vitest = [
   process.execPath,

@@ -1,5 +1,5 @@
 /** The public face of Holdfast. Importing it loads no backend and no third-party module. */
-export * from './registry/backends.ts'
+export type * from './registry/backends.ts'
 export {
   configureDiscovery,
   CONVERSATION_STORES,

@@ -35,9 +35,9 @@ export async function open(options: PersistenceOptions): Promise<Persistence> {
     throw new TypeError(`the options of openPersistence must be a plain object, not ${typeName(options)}`)
   const { config, appRoot, conversation, knowledge, state, ...rest } = options as PersistenceOptions
   const given = {
-    conversation: settingOf('conversation', conversation),
-    knowledge: settingOf('knowledge', knowledge),
-    state: settingOf('state', state),
+    conversation: await settingOf('conversation', conversation),
+    knowledge: await settingOf('knowledge', knowledge),
+    state: await settingOf('state', state),
   }
   const root = findAppRoot(checkRoot(appRoot)) ?? process.cwd()
   const settings = await resolveSettings({ ...rest, ...given }, { root, env: process.env, config })
@@ -124,9 +124,9 @@ function givenOpen<K extends Kind>(kind: K, store: Stores[K], { encryption }: Re
 }
 
 /** Undefined where the value is a store of this kind, which needs no setting. */
-function settingOf(kind: Kind, value: Stores[Kind] | StoreSetting | undefined): StoreSetting | undefined {
+async function settingOf(kind: Kind, value: Stores[Kind] | StoreSetting | undefined): Promise<StoreSetting | undefined> {
   if (!isStore(value)) return value
-  const problems = storeProblems(kind, value)
+  const problems = await storeProblems(kind, value)
   if (problems.length > 0) throw new HoldfastError('INVALID_OPTIONS', `arguments: ${kind}: ${problems.join('; ')}`, { kind })
   return undefined
 }

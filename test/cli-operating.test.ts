@@ -2,6 +2,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import { PluginHost } from '../src/plugin-storage/index.ts'
 import { holdfast, openStores, type Ran } from './cli-support.ts'
 import { scratch } from './support.ts'
 
@@ -110,6 +111,27 @@ it('holdfast workspaces lists and deletes tenants', async () => {
   expect(again!.stdout).toBe('deleted a: 0 sessions, 0 messages, 0 collections, 0 documents, 0 keys, 0 plugin storages\n')
   expect(unnamed!.stdout).toContain('deleted (unnamed): ')
   expect((await holdfast(['workspaces', 'list', '--json'], { cwd })).stdout).toContain('"b\\n"')
+})
+
+it('holdfast workspaces lists tenants of whom only plugins have stored something', async () => {
+  const cwd = await scratch()
+  {
+    await using stores = await openStores(cwd)
+    await stores.workspace('b').state.set('k', 1)
+    await stores.workspace('d').state.set('k', 1)
+    const host = new PluginHost({ state: stores.state })
+    for (const workspaceId of ['', 'a', 'b', 'c', 'e'])
+      for (const pluginId of ['acme/one', 'acme/two']) await host.session({ workspaceId, pluginId }).storage.setText('k', 'v')
+  }
+  const [list, deleted, left] = await holdfasts(
+    cwd,
+    ['workspaces', 'list', '--json'],
+    ['workspaces', 'delete', 'c', '--yes'],
+    ['workspaces', 'list'],
+  )
+  expect(JSON.parse(list!.stdout)).toEqual({ items: ['', 'a', 'b', 'c', 'd', 'e'] })
+  expect(deleted!.stdout).toMatch(/^deleted c: .* 2 plugin storages\n$/)
+  expect(left!.stdout).toBe('(unnamed)\na\nb\nd\ne\n')
 })
 
 it('holdfast sessions prune counts first, and deletes what is old', async () => {

@@ -67,10 +67,11 @@ describe('loadClient', () => {
 })
 
 describe('a backend that needs a client', () => {
-  const create = async (_options: object, { loadClient }: FactoryContext) => {
-    await loadClient('fake-client')
+  const needing = (client: string) => async (_options: object, context: FactoryContext) => {
+    await context.loadClient(client)
     return fakeState()
   }
+  const create = needing('fake-client')
   const catalogue = {
     x: { client: { package: 'fake-client', range: '^8' }, load: () => Promise.resolve({ create }) },
   } satisfies Catalogue
@@ -89,6 +90,18 @@ describe('a backend that needs a client', () => {
     write(appRoot, inFolder('node_modules/fake-client'))
     expect(registry.describe()[0]?.client).toEqual({ package: 'fake-client', range: '^8', installed: '8.1.0' })
     await (await registry.create('x')).close()
+  })
+
+  it('is named where its client is called like it', async () => {
+    const likeIt = {
+      fake: { client: { package: 'fake', range: '^1' }, load: () => Promise.resolve({ create: needing('fake') }) },
+    }
+    const appRoot = scratch({ 'package.json': app() })
+    const registry = new StoreRegistry('state', { catalogue: likeIt satisfies Catalogue, discovery: new Discovery({ appRoot }) })
+    await expect(registry.create('fake')).rejects.toMatchObject({
+      code: 'MISSING_CLIENT',
+      message: expect.stringMatching(/^state backend "fake": needs the package "fake", version \^1: /),
+    })
   })
 
   it('gives a plugin the range that its own package.json asks for', async () => {

@@ -3,6 +3,7 @@
  * what the conformance suites showed.
  */
 import type { Reporter, TestCase, TestModule, TestSuite } from 'vitest/node'
+import { reportBudget } from './budget/within.ts'
 import { merged, readResults, resultsOf, writeResults, type CaseRun } from '../scripts/results.ts'
 
 const NO_REASON = 'skipped in the code, or not asked for'
@@ -18,6 +19,7 @@ export default class SummaryReporter implements Reporter {
     if (second.length > 0)
       console.log(`\npassed only when tried again:\n${second.map((test) => `  ${test.fullName}`).join('\n')}`)
     if (process.env['HOLDFAST_RECORD']) record(tests)
+    reportBudget(tests)
     console.log(
       `\n${count('passed')} passed, ${count('failed') + broken + unhandledErrors.length} failed, ${notRun.length} skipped`,
     )

@@ -216,9 +216,9 @@ describe('scan of an sqlite file', () => {
     const path = join(await scratch(), 'state.db')
     const db = new DatabaseSync(path)
     for (const { up } of stateSchema(SQLITE_DIALECT, 'holdfast_').migrations) for (const sql of up) db.exec(sql)
-    const { put } = stateStatements(SQLITE_DIALECT, 'holdfast_')
-    for (const key of ['a', 'b', 'c']) db.prepare(put).run('', key, 1, MARK.repeat(100), null)
-    db.prepare(put).run('elsewhere', 'd', 1, MARK.repeat(100), expiresAt)
+    const { insert } = stateStatements(SQLITE_DIALECT, 'holdfast_')
+    for (const key of ['a', 'b', 'c']) db.prepare(insert).run('', key, 1, MARK.repeat(100), null)
+    db.prepare(insert).run('elsewhere', 'd', 1, MARK.repeat(100), expiresAt)
     db.close()
     const bytes = await readFile(path)
     for (let at = PAGE; at < bytes.length; at += PAGE) {

@@ -7,6 +7,7 @@ import { mariadb } from './mariadb.ts'
 import { pgbouncer } from './pgbouncer.ts'
 import { postgres } from './postgres.ts'
 import { cluster, failover, single } from './redis.ts'
+import { strace } from './strace.ts'
 
 const ENGINES: readonly Engine[] = [
   postgres,
@@ -23,7 +24,7 @@ const ENGINES: readonly Engine[] = [
 ]
 
 /** What is installed and does not run. */
-const TOOLS: readonly Installable[] = [difySdk]
+const TOOLS: readonly Installable[] = [difySdk, strace]
 
 export const REQUIRED: readonly string[] = ['postgres', 'pgbouncer', 'mariadb', 'redis', 'dynamodb']
 export const NAMES: readonly string[] = ENGINES.map(({ name }) => name)

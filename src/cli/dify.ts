@@ -1,6 +1,6 @@
 /** The commands that host Dify plugins, and their options. */
 import { InvalidArgumentError, type Command } from 'commander'
-import { example, seconds, wholeNumber, type Act } from './arguments.ts'
+import { age, example, seconds, wholeNumber, type Act } from './arguments.ts'
 import type { ListenCommandOptions, RunCommandOptions } from './commands/dify.ts'
 
 const commands = (): Promise<typeof import('./commands/dify.ts')> => import('./commands/dify.ts')
@@ -21,6 +21,7 @@ export function addDify(program: Command, act: Act): void {
     .option('--port <n>', 'the port, 0 for any free one', wholeNumber, 5003)
     .option('--key <key>', 'what lets a plugin in (default: HOLDFAST_DIFY_KEY, else a new one, which is shown)')
     .option('--key-file <file>', 'the file that holds the key')
+    .option('--expires-in <age>', 'when the key ends: 12h, 30d, 8w (default: with the command)', age)
     .addHelpText(
       'after',
       example(

@@ -1,7 +1,7 @@
 /** What the store derives from the backend's few methods, within one workspace. Arguments are checked by then. */
 import { HoldfastError, isHoldfastError } from '../errors.ts'
 import type { BackendCall, CallOptions, Limits } from '../store/contract.ts'
-import { withOutcome } from '../store/core.ts'
+import { withOutcome, type Work } from '../store/core.ts'
 import { sleep } from '../store/platform.ts'
 import { invalid } from '../store/text.ts'
 import type {
@@ -40,7 +40,8 @@ export interface SessionCopy {
   readonly messages: readonly MessageRecord[]
 }
 
-type Work<T> = (call: BackendCall) => Promise<T>
+/** `Work` that does not care what came of earlier attempts. */
+type Step<T> = (call: BackendCall) => Promise<T>
 
 /** How often an upsert tries to get its change in between those of others. */
 const UPSERT_ATTEMPTS = 100
@@ -107,8 +108,7 @@ export class DerivedOperations {
     options: { readonly now: number; readonly expectedSeq: number | undefined },
   ): Work<number> {
     if (records.length === 0) return async () => 0
-    const ids = new Set(records.map(({ id }) => id))
-    if (ids.size < records.length) return () => Promise.reject(messageTaken(sessionId))
+    if (hasTwins(records)) return () => Promise.reject(messageTaken(sessionId))
     return repeatable(
       (call) => this.#backend.append(this.#workspace, sessionId, records, options, call),
       (call) => this.#appended(sessionId, records, call),
@@ -124,7 +124,7 @@ export class DerivedOperations {
   deletingMessages(sessionId: string, selections: readonly MessageSelection[], now: number): Work<number> {
     let next = 0
     let deleted = 0
-    const step: Work<boolean> = async (call) => {
+    const step: Step<boolean> = async (call) => {
       const selection = selections[next]
       if (selection === undefined) return false
       deleted += await this.#backend.deleteMessages(this.#workspace, sessionId, selection, { now }, call)
@@ -142,7 +142,7 @@ export class DerivedOperations {
   deletingSessions(userId: string | undefined, updatedBefore: number | undefined): Work<DeletedSessions> {
     const deleted = { sessions: 0, messages: 0 }
     let after: SessionRecordQuery['after']
-    const step: Work<boolean> = async (call) => {
+    const step: Step<boolean> = async (call) => {
       const { records, more } = await this.page({ userId, order: 'asc', limit: SESSION_PAGE, after }, call)
       const due = records.filter((session) => updatedBefore === undefined || session.updatedAt < updatedBefore)
       for (const { id } of due) await this.#deleteCounted(id, updatedBefore, deleted, call)
@@ -157,7 +157,7 @@ export class DerivedOperations {
   }
 
   /** Work that writes a new session. A repeated attempt may meet the one that an earlier attempt wrote. */
-  #writing(prepare: Work<SessionRecord>, write: (record: SessionRecord, call: BackendCall) => Promise<void>): Work<Session> {
+  #writing(prepare: Step<SessionRecord>, write: (record: SessionRecord, call: BackendCall) => Promise<void>): Work<Session> {
     return repeatable(
       async (call) => {
         const record = await prepare(call)
@@ -229,26 +229,30 @@ export class DerivedOperations {
   }
 }
 
+function hasTwins(records: readonly MessageRecord[]): boolean {
+  return records.length > 1 && new Set(records.map(({ id }) => id)).size < records.length
+}
+
 /**
  * Work that, repeated after an outage, may find that an earlier attempt did it and only the answer was lost: `find` then gives the
  * result from what is stored.
  */
-function repeatable<T>(apply: Work<T>, find: Work<T | undefined>): Work<T> {
-  let maybeApplied = false
-  return async (call) => {
-    try {
-      return await apply(call)
-    } catch (error) {
-      const own = maybeApplied && isHoldfastError(error, 'CONFLICT') ? await find(call) : undefined
-      if (own !== undefined) return own
-      maybeApplied ||= !isHoldfastError(error) || error.outcome !== 'not-applied'
-      throw error
-    }
+function repeatable<T>(apply: Step<T>, find: Step<T | undefined>): Work<T> {
+  return (call, mayBeApplied) => (mayBeApplied ? applyOrFind(apply, find, call) : apply(call))
+}
+
+async function applyOrFind<T>(apply: Step<T>, find: Step<T | undefined>, call: BackendCall): Promise<T> {
+  try {
+    return await apply(call)
+  } catch (error) {
+    const own = isHoldfastError(error, 'CONFLICT') ? await find(call) : undefined
+    if (own !== undefined) return own
+    throw error
   }
 }
 
 /** Repeats the step until it gives false. A repeated attempt goes on where the last one failed. */
-function stepwise<T>(step: Work<boolean>, begun: () => boolean, result: () => T): Work<T> {
+function stepwise<T>(step: Step<boolean>, begun: () => boolean, result: () => T): Work<T> {
   return async (call) => {
     try {
       while (await step(call)) call.signal?.throwIfAborted()

@@ -1,6 +1,6 @@
 /** What a conversation backend does on an SQL engine, as scripts. */
 import { isHoldfastError } from '../errors.ts'
-import { changes, marks, row, rows, type Script, type SqlValue } from '../engines/sql.ts'
+import { changes, marks, row, rows, type Script, type SqlValue, type Statement } from '../engines/sql.ts'
 import type {
   MessageRecord,
   MessageRecordPatch,
@@ -20,8 +20,8 @@ import {
   SESSION_FIELDS,
   sessionPatch,
   toRecord,
-  type LastSeq,
   type MessageRow,
+  type SessionPlace,
   type Statements,
 } from './sql-statements.ts'
 
@@ -56,8 +56,8 @@ export interface ConversationScripts {
 const ROWS_AN_INSERT = 32
 
 /**
- * Scripts of several plain statements, for engines on which a statement costs next to nothing. Every script that changes a session's messages
- * changes or locks its row before it appends, and so takes its turn there.
+ * Scripts of several plain statements, for SQLite, where a statement costs next to nothing, and whose one writer at a time keeps what a script
+ * has read as it is until it ends.
  */
 export class StepScripts implements ConversationScripts {
   readonly #tables: ConversationTables
@@ -109,14 +109,20 @@ export class StepScripts implements ConversationScripts {
     messages: readonly MessageRecord[],
     { now, expectedSeq }: AppendChoices,
   ): Script<number> {
-    const last = yield* this.#moveLastSeq(workspace, sessionId, messages.length, now, expectedSeq)
-    const first = last - messages.length + 1
+    const { place, moveTo } = this.#sql
+    // Without `yield*`: each generator that a statement passes through costs.
+    const [session] = (yield { sql: place, values: [workspace, sessionId], wants: 'rows' }) as unknown as SessionPlace[]
+    if (session === undefined) throw sessionMissing(sessionId)
+    const base = session.last_seq
+    if (expectedSeq !== undefined && expectedSeq !== base) throw staleSeq(sessionId, expectedSeq, base)
+    yield { sql: moveTo, values: [base + messages.length, now, session.rowid], wants: 'changes' }
     try {
-      yield* this.#insertMessages(workspace, sessionId, messages, (i) => first + i)
+      if (messages.length > 1) yield* this.#insertMessages(workspace, sessionId, messages, (i) => base + 1 + i)
+      else yield this.#insertOne(workspace, sessionId, messages[0]!, base + 1)
     } catch (error) {
       throw isHoldfastError(error, 'CONFLICT') ? messageTaken(sessionId, error.cause) : error
     }
-    return last
+    return base + messages.length
   }
 
   *messagesById(
@@ -172,20 +178,8 @@ export class StepScripts implements ConversationScripts {
     yield* this.#insertMessages(workspace, session.id, messages, (i) => messages[i]!.seq)
   }
 
-  /** Takes the next `count` seqs; the lock on the session's row makes concurrent appends queue here. */
-  *#moveLastSeq(workspace: string, id: string, count: number, now: number, expectedSeq: number | undefined): Script<number> {
-    const { move, moveFrom, lastSeq, returning } = this.#sql
-    const sql = expectedSeq === undefined ? move : moveFrom
-    const values = expectedSeq === undefined ? [count, now, workspace, id] : [count, now, workspace, id, expectedSeq]
-    if (returning) {
-      const moved = yield* row<LastSeq>(sql, ...values)
-      if (moved !== undefined) return moved.last_seq
-    }
-    const moved = returning ? 0 : yield* changes(sql, ...values)
-    const session = yield* row<LastSeq>(lastSeq, workspace, id)
-    if (session === undefined) throw sessionMissing(id)
-    if (moved === 0) throw staleSeq(id, expectedSeq, session.last_seq)
-    return session.last_seq
+  #insertOne(workspace: string, sessionId: string, message: MessageRecord, seq: number): Statement {
+    return { sql: this.#sql.insertMessages(1), values: insertValues(workspace, sessionId, message, seq), wants: 'changes' }
   }
 
   *#insertMessages(

@@ -171,8 +171,9 @@ export class ConversationStore implements StoreBase {
   async addMessage(sessionId: string, message: NewMessage, options: AppendOptions = {}): Promise<Message> {
     checkId(sessionId, 'sessionId')
     const now = Date.now()
-    const added = await this.#append('addMessage', sessionId, [newMessage(message, 'message', now, this.limits)], now, options)
-    return added[0]!
+    const record = newMessage(message, 'message', now, this.limits)
+    const last = await this.#append('addMessage', sessionId, [record], now, options)
+    return toMessage(sessionId, record, last)
   }
 
   /** Appends all messages or none, with consecutive seqs; errors as `addMessage`. An empty list touches and checks nothing: `[]`. */
@@ -181,7 +182,8 @@ export class ConversationStore implements StoreBase {
     if (!Array.isArray(messages)) throw new TypeError(`messages must be an array, not ${typeName(messages)}`)
     const now = Date.now()
     const records = messages.map((message: NewMessage, i) => newMessage(message, `messages[${i}]`, now, this.limits))
-    return this.#append('addMessages', sessionId, records, now, options)
+    const last = await this.#append('addMessages', sessionId, records, now, options)
+    return records.map((record, i) => toMessage(sessionId, record, last - records.length + 1 + i))
   }
 
   /**
@@ -338,22 +340,18 @@ export class ConversationStore implements StoreBase {
     return this.#scope.core.error('UNSUPPORTED', `backend ${this.backend} ${what}`, 'not-applied')
   }
 
-  async #append(
+  /** Gives the new `lastSeq`. */
+  #append(
     method: string,
     sessionId: string,
     records: readonly MessageRecord[],
     now: number,
     options: AppendOptions,
-  ): Promise<Message[]> {
+  ): Promise<number> {
     const expectedSeq = optionalSeq(options.expectedSeq, 'expectedSeq')
     this.#checkBatch(records.length)
-    const last = await this.#scope.run(
-      method,
-      'idempotent',
-      options,
-      this.#derived.appending(sessionId, records, { now, expectedSeq }),
-    )
-    return records.map((record, i) => toMessage(sessionId, record, last - records.length + 1 + i))
+    const append = this.#derived.appending(sessionId, records, { now, expectedSeq })
+    return this.#scope.run(method, 'idempotent', options, append)
   }
 
   #deleteSessions(

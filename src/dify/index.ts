@@ -7,4 +7,4 @@ export type { DifyPlugin, InvokeOptions, ToolCall, ToolMessage } from './plugin.
 export type { CallOrigin, InvokeHandler, PluginRules } from './rules.ts'
 export type { DifyTransactions, Reservation, ServerlessOptions, TransactionOptions } from './serverless.ts'
 export type { RunOptions } from './stdio.ts'
-export type { DifyListener, ListenOptions, RemoteKey } from './tcp.ts'
+export type { DifyListener, ListenOptions, Refusal, RemoteKey } from './tcp.ts'

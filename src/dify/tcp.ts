@@ -2,8 +2,9 @@
 import { timingSafeEqual } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
-import { HoldfastError } from '../index.ts'
+import { HoldfastError, type ErrorCode } from '../index.ts'
 import { addressOf, listen } from './address.ts'
+import { onceAt } from './expiry.ts'
 import { linesOf, type Line } from './lines.ts'
 import { StreamLink } from './link.ts'
 import { DifyPlugin } from './plugin.ts'
@@ -19,6 +20,17 @@ export interface RemoteKey {
   readonly workspaceId?: string | undefined
   /** Plugins that the key is for, as `author/name`. Default: any, which its holder chooses. */
   readonly pluginIds?: readonly string[] | undefined
+  /** Milliseconds since 1970. From then on nobody comes in with the key, and who has come in by it is ended. Default: it does not end. */
+  readonly expiresAt?: number | undefined
+}
+
+/** A connection that was not let in, or that ended with its key. */
+export interface Refusal {
+  readonly code: ErrorCode
+  /** What the other side was told. */
+  readonly reason: string
+  /** Whose connection it was. */
+  readonly address: string | undefined
 }
 
 export interface ListenOptions {
@@ -29,6 +41,8 @@ export interface ListenOptions {
   readonly port?: number | undefined
   /** Called with each plugin that has registered. */
   readonly onPlugin?: ((plugin: DifyPlugin) => void) | undefined
+  /** Called with each connection that is refused, once. Default: nobody is told. */
+  readonly onRefused?: ((refusal: Refusal) => void) | undefined
   /** Milliseconds for the handshake. Default 10,000. */
   readonly handshakeTimeoutMs?: number | undefined
   /** Milliseconds of silence after which a plugin counts as dead. Default 60,000. */
@@ -56,6 +70,8 @@ const MAX_HANDSHAKE_BYTES = 4_096
 const MIN_KEY = 16
 const REFUSAL_MS = 1_000
 const NEWLINE = 10
+const KEY_ENDED = 'handshake failed, the key has ended'
+const TOO_MANY = new HoldfastError('RATE_LIMITED', 'too many connections')
 
 export class DifyListener implements AsyncDisposable {
   /** For `REMOTE_INSTALL_URL`: `host:port`. */
@@ -67,6 +83,7 @@ export class DifyListener implements AsyncDisposable {
   readonly #keys: readonly (readonly [Buffer, RemoteKey])[]
   readonly #plugins = new Set<DifyPlugin>()
   readonly #sockets = new Set<Socket>()
+  readonly #refused = new WeakSet<Socket>()
 
   private constructor(server: Server, rules: PluginRules, options: ListenOptions) {
     this.#server = server
@@ -77,6 +94,7 @@ export class DifyListener implements AsyncDisposable {
     this.address = addressOf(server)
     server.maxConnections = this.#limits.maxConnections
     server.on('connection', (socket) => void this.#accept(socket))
+    server.on('drop', (dropped) => this.#note(TOO_MANY, dropped?.remoteAddress))
   }
 
   /** @internal */
@@ -114,8 +132,8 @@ export class DifyListener implements AsyncDisposable {
   async #accept(socket: Socket): Promise<void> {
     this.#sockets.add(socket)
     socket.on('error', () => undefined).once('close', () => this.#sockets.delete(socket))
-    const { handshakeTimeoutMs, heartbeatTimeoutMs, maxLineBytes } = this.#limits
-    const late = setTimeout(() => refuse(socket, 'handshake timeout'), handshakeTimeoutMs)
+    const { handshakeTimeoutMs, maxLineBytes } = this.#limits
+    const late = setTimeout(() => this.#refuse(socket, new HoldfastError('TIMEOUT', 'handshake timeout')), handshakeTimeoutMs)
     let isIn = false
     const stream = acknowledged(socket, () => isIn)
     const lines = linesOf(stream, () => (isIn ? maxLineBytes : MAX_HANDSHAKE_BYTES), { eager: true })
@@ -123,18 +141,46 @@ export class DifyListener implements AsyncDisposable {
       const key = this.#keyOf(await readHandshake(lines))
       isIn = true
       clearTimeout(late)
-      const silence = new Silence(
-        heartbeatTimeoutMs,
-        () => false,
-        (why) => refuse(socket, why),
-      )
-      const plugin = await this.#register(socket, lines, key, silence).finally(() => silence.stop())
-      await this.#serve(plugin, lines)
+      await this.#letIn(socket, lines, key)
     } catch (error) {
-      refuse(socket, error instanceof HoldfastError ? error.message : 'the connection failed')
+      this.#refuse(socket, error)
     } finally {
       clearTimeout(late)
     }
+  }
+
+  async #letIn(socket: Socket, lines: AsyncIterator<Line, void> & AsyncIterable<Line>, key: RemoteKey): Promise<void> {
+    let plugin: DifyPlugin | undefined
+    const forget = onceAt(key.expiresAt ?? Infinity, () => {
+      this.#refuse(socket, new HoldfastError('UNAUTHORIZED', KEY_ENDED))
+      void plugin?.fail('its key has ended')
+    })
+    const silence = new Silence(
+      this.#limits.heartbeatTimeoutMs,
+      () => false,
+      (why) => this.#refuse(socket, new HoldfastError('TIMEOUT', why)),
+    )
+    try {
+      plugin = await this.#register(socket, lines, key, silence).finally(() => silence.stop())
+      await this.#serve(plugin, lines)
+    } finally {
+      forget()
+    }
+  }
+
+  /** Once a connection: what fails in its end is no refusal of its own. */
+  #refuse(socket: Socket, error: unknown): void {
+    if (this.#refused.has(socket)) return
+    this.#refused.add(socket)
+    const refused = error instanceof HoldfastError ? error : new HoldfastError('UNAVAILABLE', 'the connection failed')
+    this.#note(refused, socket.remoteAddress)
+    hangUp(socket, reasonOf(refused))
+  }
+
+  #note(error: HoldfastError, address: string | undefined): void {
+    const { onRefused } = this.#options
+    const refusal = { code: error.code, reason: reasonOf(error), address }
+    if (onRefused !== undefined) queueMicrotask(() => onRefused(refusal))
   }
 
   /** Digests are compared, each in constant time. */
@@ -142,6 +188,8 @@ export class DifyListener implements AsyncDisposable {
     const hash = digest(given)
     const match = this.#keys.find(([each]) => timingSafeEqual(each, hash))
     if (match === undefined) throw new HoldfastError('UNAUTHORIZED', 'handshake failed, invalid key')
+    // Only who holds it learns that.
+    if (Date.now() >= (match[1].expiresAt ?? Infinity)) throw new HoldfastError('UNAUTHORIZED', KEY_ENDED)
     return match[1]
   }
 
@@ -186,14 +234,20 @@ function limitsOf(options: ListenOptions): Limits {
 function checkKeys(keys: readonly RemoteKey[]): void {
   if (keys.some(({ key }) => key.length < MIN_KEY))
     throw new HoldfastError('INVALID_OPTIONS', `a key of remote plugins must have at least ${MIN_KEY} characters`)
+  if (keys.some(({ expiresAt = 0 }) => !Number.isFinite(expiresAt)))
+    throw new HoldfastError('INVALID_OPTIONS', 'expiresAt of a key must be milliseconds since 1970')
   if (new Set(keys.map(({ key }) => key)).size < keys.length)
     throw new HoldfastError('INVALID_OPTIONS', 'two keys of remote plugins are the same: nobody could tell whose plugin it is')
 }
 
+function reasonOf({ message }: HoldfastError): string {
+  return message.replaceAll(/\s+/g, ' ').slice(0, 200)
+}
+
 /** Failure is one plain line, then the end of the connection. */
-function refuse(socket: Socket, why: string): void {
+function hangUp(socket: Socket, why: string): void {
   if (socket.destroyed || socket.writableEnded) return
-  socket.end(`${why.replaceAll(/\s+/g, ' ').slice(0, 200)}\n`)
+  socket.end(`${why}\n`)
   setTimeout(() => socket.destroy(), REFUSAL_MS).unref()
 }
 

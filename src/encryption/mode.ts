@@ -56,29 +56,46 @@ export function guardWrites<B extends BackendBase>(
   writes: readonly (keyof B & string)[],
   { places, placeOf = (place) => place }: Guard,
 ): B {
-  const members = new Map<PropertyKey, Method>()
+  const members = boundMethods(backend)
   for (const name of writes) {
     const method = Reflect.get(backend, name) as Method
     members.set(name, (...args) => {
       const place = placeOf(args[0] as string, args[1])
       const looking = place === undefined ? undefined : places.pending(place)
-      const write = (): unknown => Reflect.apply(method, backend, args)
-      return looking === undefined ? write() : unlessAborted(looking, signalOf(args)).then(write)
+      if (looking === undefined) return Reflect.apply(method, backend, args)
+      return unlessAborted(looking, signalOf(args)).then(() => Reflect.apply(method, backend, args))
     })
   }
   // Writes that were called before count as begun.
   members.set('close', () => places.settled().then(() => backend.close()))
-  return new Proxy(backend, {
-    get(target, property) {
-      const known = members.get(property)
-      if (known !== undefined) return known
-      const member: unknown = Reflect.get(target, property, target)
-      if (typeof member !== 'function') return member
-      const bound = (member as Method).bind(target)
-      members.set(property, bound)
-      return bound
-    },
-  })
+  return over(backend, members)
+}
+
+/** The backend with members of its own in front of those that it has. */
+function over<B extends BackendBase>(backend: B, members: ReadonlyMap<PropertyKey, Method>): B {
+  // Whatever else it has is read from the backend itself, which may look at its own `this`.
+  const rest = new Proxy(backend, { get: (target, name) => boundMember(target, name) })
+  // A proxy alone would do, but every call would pass through its trap.
+  const own = Array.from(members, ([name, value]) => [name, { value, enumerable: true, configurable: true, writable: true }])
+  return Object.create(rest, Object.fromEntries(own) as PropertyDescriptorMap) as B
+}
+
+/** The methods of an object and of its classes. */
+function boundMethods(backend: object): Map<PropertyKey, Method> {
+  const methods = new Map<PropertyKey, Method>()
+  for (let level = backend; level !== Object.prototype && level !== null; level = Object.getPrototypeOf(level) as object) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(level))) {
+      if (typeof value !== 'function' || name === 'constructor' || methods.has(name)) continue
+      const member = boundMember(backend, name)
+      if (typeof member === 'function') methods.set(name, member as Method)
+    }
+  }
+  return methods
+}
+
+function boundMember(backend: object, name: PropertyKey): unknown {
+  const member: unknown = Reflect.get(backend, name, backend)
+  return typeof member === 'function' ? (member as Method).bind(backend) : member
 }
 
 /** The signal of the call, which is a method's last argument where there is one. */

@@ -23,6 +23,9 @@ interface Job {
   readonly reject: (error: unknown) => void
   readonly signal: AbortSignal | undefined
   readonly deadline: number
+  /** What became of it, before the commit: its value, or the error that it failed with. */
+  failed: boolean
+  result: unknown
 }
 
 /** A transaction ends when the event loop has waited this long for it. */
@@ -45,7 +48,8 @@ export class GroupCommit {
   /** Queues a script; resolves with its value once the transaction that holds it is durable. */
   add<T>(script: () => Script<T>, signal?: AbortSignal): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const job: Job = { script, resolve, reject, signal, deadline: performance.now() + this.#db.lockTimeoutMs }
+      const deadline = performance.now() + this.#db.lockTimeoutMs
+      const job: Job = { script, resolve, reject, signal, deadline, failed: false, result: undefined }
       this.#queue.push(job)
       signal?.addEventListener('abort', () => this.#drop(job), { once: true })
       if (!this.#scheduled) this.#schedule(0)
@@ -103,55 +107,62 @@ export class GroupCommit {
    */
   #transact(began: number): void {
     this.#db.execute('BEGIN IMMEDIATE')
-    let done = this.#runJobs(began, false)
-    if (done === undefined) {
+    let count = this.#runJobs(began, false)
+    if (count === undefined) {
       this.#db.execute('ROLLBACK')
       this.#db.execute('BEGIN IMMEDIATE')
-      done = this.#runJobs(performance.now(), true)!
+      count = this.#runJobs(performance.now(), true)!
     }
-    this.#queue = this.#queue.slice(done.length)
-    this.#commit(done)
+    const jobs = this.#queue
+    this.#queue = jobs.slice(count)
+    jobs.length = count
+    this.#commit(jobs)
   }
 
-  /** Runs jobs until the queue is empty or the turn is over. Undefined: one failed half-way, and nothing guards the others. */
-  #runJobs(began: number, guarded: boolean): Outcome[] | undefined {
-    const done: Outcome[] = []
+  /**
+   * Runs jobs until the queue is empty or the turn is over, and gives how many it ran. Undefined: one failed half-way, and nothing guards
+   * the others.
+   */
+  #runJobs(began: number, guarded: boolean): number | undefined {
+    let count = 0
     for (const job of this.#queue) {
       const before = this.#db.changeCount()
-      const outcome = guarded ? this.#runGuarded(job) : this.#runJob(job)
-      done.push(outcome)
+      if (guarded) this.#runGuarded(job)
+      else this.#runJob(job)
+      count++
       // What SQLite undid by itself is undone for all.
-      if (!this.#db.inTransaction()) return done
-      if (!guarded && outcome.failed && this.#db.changeCount() !== before) return undefined
+      if (!this.#db.inTransaction()) return count
+      if (!guarded && job.failed && this.#db.changeCount() !== before) return undefined
       if (performance.now() - began > TURN_MS) break
     }
-    return done
+    return count
   }
 
-  #runJob(job: Job): Outcome {
+  #runJob(job: Job): void {
     try {
-      return { job, failed: false, result: this.#db.drive(job.script) }
+      job.result = this.#db.drive(job.script)
+      job.failed = false
     } catch (error) {
-      return { job, failed: true, result: error }
+      job.result = error
+      job.failed = true
     }
   }
 
-  #runGuarded(job: Job): Outcome {
+  #runGuarded(job: Job): void {
     this.#db.execute('SAVEPOINT job')
-    const outcome = this.#runJob(job)
-    if (!this.#db.inTransaction()) return outcome
-    if (outcome.failed) this.#db.execute('ROLLBACK TO job')
+    this.#runJob(job)
+    if (!this.#db.inTransaction()) return
+    if (job.failed) this.#db.execute('ROLLBACK TO job')
     this.#db.execute('RELEASE job')
-    return outcome
   }
 
   /** Makes it durable, then tells the callers. */
-  #commit(done: readonly Outcome[]): void {
+  #commit(done: readonly Job[]): void {
     const lost = this.#db.inTransaction() ? this.#tryCommit() : done.at(-1)?.result
-    for (const { job, failed, result } of done) {
-      if (failed) job.reject(this.#db.translate(result))
-      else if (lost === undefined) job.resolve(result as never)
-      else job.reject(this.#db.translate(lost))
+    for (const { resolve, reject, failed, result } of done) {
+      if (failed) reject(this.#db.translate(result))
+      else if (lost === undefined) resolve(result as never)
+      else reject(this.#db.translate(lost))
     }
   }
 
@@ -180,11 +191,4 @@ export class GroupCommit {
     if (this.#queue.length > 0) return
     for (const resolve of this.#whenDrained.splice(0)) resolve()
   }
-}
-
-/** What became of a job, before the commit: its value, or the error that it failed with. */
-interface Outcome {
-  readonly job: Job
-  readonly failed: boolean
-  readonly result: unknown
 }

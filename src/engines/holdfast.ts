@@ -52,6 +52,7 @@ export interface Remote<C> {
 /** What a request cannot exceed, in items; the server's own limits are higher. */
 const MAX_BATCH = 500
 const CONNECT_METHOD = 'GET'
+const CONNECT_TIMEOUT_MS = 30_000
 
 export class HoldfastServer {
   readonly #base: string
@@ -67,7 +68,11 @@ export class HoldfastServer {
 
   /** Asks once what is behind the server, so that the stores know what they may ask for. */
   async about<C>(kind: Kind): Promise<Remote<C>> {
-    const answer = await this.#send(CONNECT_METHOD, '/v1/backends', undefined, {}, 'read')
+    // No store is there yet whose deadline would hold.
+    const signal = AbortSignal.timeout(CONNECT_TIMEOUT_MS)
+    const answer = await this.#send(CONNECT_METHOD, '/v1/backends', undefined, { signal }, 'read').catch((error: unknown) => {
+      throw signal.aborted ? new HoldfastError('TIMEOUT', 'the server does not answer', { cause: error }) : error
+    })
     const { apiVersion, maxBodyBytes, [kind]: remote } = answer as unknown as About<C>
     if (typeof maxBodyBytes !== 'number' || remote === undefined)
       throw new HoldfastError('UNAVAILABLE', 'that is no Holdfast server')

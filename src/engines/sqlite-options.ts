@@ -1,7 +1,7 @@
 /** The options that all SQLite backends take, and how they open their file by them. */
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { StoreTables } from '../store/factory.ts'
+import { existsSync } from '../store/fs.ts'
 import { fileLocation, IN_MEMORY } from '../store/location.ts'
 import type { OptionsSchema } from '../store/options.ts'
 import type { SqlDialect, SqlSchema } from './sql.ts'

@@ -4,14 +4,13 @@
  * Writes queue until the event loop's next turn and share one transaction, and so one fsync; each resolves when that is durable.
  * Several processes may use one file: a lock that another holds is waited for in short steps that leave the event loop free.
  */
-import { open, realpath, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { backup, DatabaseSync } from 'node:sqlite'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { DatabaseSync } from 'node:sqlite'
 import { HoldfastError } from '../errors.ts'
 import type { BackendCall } from '../store/contract.ts'
-import { makeFolder } from '../store/folder.ts'
+import { realpathSync, statSync } from '../store/fs.ts'
 import { IN_MEMORY } from '../store/location.ts'
+import { sleep } from '../store/platform.ts'
 import { GroupCommit } from './group-commit.ts'
 import { isBusy, translateSqliteError } from './sqlite-errors.ts'
 import { applyMigrations, schemaVersion } from './sqlite-schema.ts'
@@ -86,9 +85,9 @@ export async function openSqlite(location: string, options: SqliteEngineOptions 
 }
 
 /** SQLite takes a file too short for a header for an empty database, and would write over it. */
-async function refuseScrap(path: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined)
-  if (found === undefined || found.size === 0 || found.size >= SQLITE_HEADER_BYTES) return
+function refuseScrap(path: string): void {
+  const size = unlessMissing(() => statSync(path).size) ?? 0
+  if (size === 0 || size >= SQLITE_HEADER_BYTES) return
   throw new HoldfastError('CORRUPT', `${path}: the file is not an SQLite database; is the path right?`, {
     outcome: 'not-applied',
   })
@@ -96,7 +95,7 @@ async function refuseScrap(path: string): Promise<void> {
 
 async function connect(path: string, durability: Durability, lockTimeoutMs: number, onClose: () => void): Promise<Connection> {
   const deadline = performance.now() + lockTimeoutMs
-  await refuseScrap(path)
+  refuseScrap(path)
   for (;;) {
     try {
       return new Connection(path, openDatabase(path, durability), lockTimeoutMs, onClose)
@@ -123,13 +122,30 @@ function openDatabase(path: string, durability: Durability): DatabaseSync {
   }
 }
 
-/** The same file has one name, however it was spelled. */
+/** The same file has one name, however it was spelled. Makes the folder where it is missing. */
 export async function canonicalPath(location: string): Promise<string> {
   try {
+    const known = unlessMissing(() => realpathSync.native(location)) ?? inFolder(location)
+    if (known !== undefined) return known
+    const { makeFolder } = await import('../store/folder.ts')
     await makeFolder(dirname(location))
-    return await realpath(location).catch(async () => join(await realpath(dirname(location)), basename(location)))
+    return join(realpathSync.native(dirname(location)), basename(location))
   } catch (error) {
     throw translateSqliteError(error, location)
+  }
+}
+
+function inFolder(location: string): string | undefined {
+  const folder = unlessMissing(() => realpathSync.native(dirname(location)))
+  return folder !== undefined && statSync(folder).isDirectory() ? join(folder, basename(location)) : undefined
+}
+
+/** Undefined where nothing is there, or cannot be reached: what opens it says why. */
+function unlessMissing<T>(look: () => T): T | undefined {
+  try {
+    return look()
+  } catch {
+    return undefined
   }
 }
 
@@ -184,11 +200,11 @@ class Connection implements SqliteEngine {
     return this.read(() => schemaVersion(this.dialect.quote(name), name, component))
   }
 
-  async select<R>(sql: string, values: readonly SqlValue[], call?: BackendCall): Promise<R[]> {
+  select<R>(sql: string, values: readonly SqlValue[], call?: BackendCall): Promise<R[]> {
     return this.#reading(() => rowsOf(this.#prepared(sql), values) as R[], call)
   }
 
-  async read<T>(script: () => Script<T>, call?: BackendCall): Promise<T> {
+  read<T>(script: () => Script<T>, call?: BackendCall): Promise<T> {
     return this.#reading(() => this.#snapshot(script), call)
   }
 
@@ -201,15 +217,8 @@ class Connection implements SqliteEngine {
   }
 
   async backup(file: string): Promise<void> {
-    const unfinished = `${file}.unfinished`
-    await (await open(unfinished, 'wx').catch((error: unknown) => exists(error, unfinished))).close()
-    try {
-      await this.#copy(unfinished)
-      await publish(unfinished, file)
-    } catch (error) {
-      await rm(unfinished, { force: true })
-      throw translateSqliteError(error, file)
-    }
+    const { backupTo } = await import('./sqlite-backup.ts')
+    await backupTo(file, { db: this.#db, path: this.path, busyTimeoutMs: BUSY_TIMEOUT_MS })
   }
 
   async close(): Promise<void> {
@@ -220,29 +229,27 @@ class Connection implements SqliteEngine {
     this.#db.close()
   }
 
-  async #copy(file: string): Promise<void> {
-    if (this.path === IN_MEMORY) return void (await backup(this.#db, file))
-    const source = new DatabaseSync(this.path, { timeout: BUSY_TIMEOUT_MS })
+  /** Runs synchronous reading work, which nearly always answers at once. */
+  #reading<T>(work: () => T, call: BackendCall | undefined): Promise<T> {
     try {
-      // An open read transaction pins one snapshot; without it each write of another process would start the copy over.
-      source.exec('BEGIN; SELECT count(*) FROM sqlite_schema')
-      await backup(source, file, { rate: 1000 })
-    } finally {
-      source.close()
+      return Promise.resolve(work())
+    } catch (error) {
+      return this.#readAgain(work, call, error)
     }
   }
 
-  /** Runs synchronous reading work, and again where another process's recovery or checkpoint holds the lock. */
-  async #reading<T>(work: () => T, call: BackendCall | undefined): Promise<T> {
+  /** Again and again where another process's recovery or checkpoint holds the lock. */
+  async #readAgain<T>(work: () => T, call: BackendCall | undefined, first: unknown): Promise<T> {
     const deadline = performance.now() + this.#lockTimeoutMs
-    for (;;) {
-      try {
-        return work()
-      } catch (error) {
-        if (!isBusy(error) || performance.now() > deadline) throw translateSqliteError(error, this.path)
-      }
+    for (let error = first; ;) {
+      if (!isBusy(error) || performance.now() > deadline) throw translateSqliteError(error, this.path)
       await pause()
       call?.signal?.throwIfAborted()
+      try {
+        return work()
+      } catch (next) {
+        error = next
+      }
     }
   }
 
@@ -293,24 +300,6 @@ class Connection implements SqliteEngine {
     }
     return prepared
   }
-}
-
-/** Gives a finished file its name: durable first, and never over another file. */
-async function publish(unfinished: string, file: string): Promise<void> {
-  const handle = await open(unfinished, 'r+')
-  await handle.sync()
-  await handle.close()
-  const taken = await open(file, 'r').catch(() => undefined)
-  await taken?.close()
-  if (taken !== undefined) throw new HoldfastError('CONFLICT', `${file} exists already`, { outcome: 'not-applied' })
-  await rename(unfinished, file)
-}
-
-function exists(error: unknown, file: string): never {
-  if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw translateSqliteError(error, file)
-  throw new HoldfastError('CONFLICT', `${file} exists: another backup runs, or one was cut short; remove it first`, {
-    outcome: 'not-applied',
-  })
 }
 
 /** Jittered, so that processes that wait for one lock do not come back together. */

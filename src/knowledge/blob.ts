@@ -1,7 +1,7 @@
 /** Embeddings as bytes: 32-bit floats, the least significant byte first. */
-import { endianness } from 'node:os'
 
-const IS_BIG_ENDIAN = endianness() === 'BE'
+/** Whether this machine keeps the least significant byte last. */
+export const IS_BIG_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 0
 
 /** A view of the floats' memory where the machine is little-endian, so it is to be written before they change. */
 export function toBlob(floats: Float32Array): Uint8Array {

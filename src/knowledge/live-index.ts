@@ -1,9 +1,8 @@
 /** The vectors of a collection in this process's memory, kept up to date with a database that other processes write to as well. */
-import { endianness } from 'node:os'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { SqlEngine } from '../engines/sql.ts'
 import { channel } from '../store/platform.ts'
-import { fromBlob } from './blob.ts'
+import { fromBlob, IS_BIG_ENDIAN } from './blob.ts'
 import { collectionMissing } from './faults.ts'
 import { parseMetadata } from './records.ts'
 import { createScan, type GrowingScan, type ScanOptions } from './scan.ts'
@@ -21,8 +20,6 @@ export interface LoadProgress {
   readonly loaded: number
   readonly total: number
 }
-
-const IS_LITTLE_ENDIAN = endianness() === 'LE'
 
 const progress = channel('holdfast:knowledge:load')
 
@@ -150,6 +147,6 @@ function take(scan: GrowingScan<undefined>, { id, metadata, embedding }: ChangeR
 /** For a moment: the scan copies what it keeps. Bytes that are floats in their place already need no copy of their own. */
 function floatsOf(blob: Uint8Array): Float32Array {
   const { buffer, byteOffset, length } = blob
-  const isFloats = IS_LITTLE_ENDIAN && byteOffset % 4 === 0 && length % 4 === 0
+  const isFloats = !IS_BIG_ENDIAN && byteOffset % 4 === 0 && length % 4 === 0
   return isFloats ? new Float32Array(buffer, byteOffset, length / 4) : fromBlob(blob)
 }

@@ -1,6 +1,6 @@
 /** Which application this process runs, and the package manager that looks after it. */
 import { dirname, join, resolve, sep } from 'node:path'
-import { existsSync, realpathSync } from './fs.ts'
+import { existsSync, realpathSync } from '../store/fs.ts'
 import { isFile, findUp, readPackage } from './packages.ts'
 
 /**

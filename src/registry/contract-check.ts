@@ -1,11 +1,12 @@
 /** Whether an object that a factory made keeps its kind's contract, as far as it shows before the first call. */
 import type { ConversationBackend, ConversationCapabilities } from '../conversation/contract.ts'
-import { ConversationStore } from '../conversation/store.ts'
+import type { ConversationStore } from '../conversation/store.ts'
 import type { Kind } from '../errors.ts'
 import type { FilterCapabilities, KnowledgeBackend, KnowledgeCapabilities } from '../knowledge/contract.ts'
-import { KnowledgeStore } from '../knowledge/store.ts'
+import type { KnowledgeStore } from '../knowledge/store.ts'
 import type { StateBackend, StateCapabilities } from '../state/contract.ts'
-import { StateStore } from '../state/store.ts'
+import type { StateStore } from '../state/store.ts'
+import type { StoreOptions } from '../store/contract.ts'
 
 export interface Backends {
   readonly conversation: ConversationBackend
@@ -19,7 +20,18 @@ export interface Stores {
   readonly state: StateStore
 }
 
-export const STORE_CLASSES = { conversation: ConversationStore, knowledge: KnowledgeStore, state: StateStore } as const
+type StoreClass<K extends Kind> = new (backend: Backends[K], options: { readonly name: string } & StoreOptions) => Stores[K]
+
+const STORE_CLASSES: { readonly [K in Kind]: () => Promise<StoreClass<K>> } = {
+  conversation: async () => (await import('../conversation/store.ts')).ConversationStore,
+  knowledge: async () => (await import('../knowledge/store.ts')).KnowledgeStore,
+  state: async () => (await import('../state/store.ts')).StateStore,
+}
+
+/** The class of a kind's stores. Its files are loaded now, those of the other kinds are not. */
+export function storeClass<K extends Kind>(kind: K): Promise<StoreClass<K>> {
+  return STORE_CLASSES[kind]()
+}
 
 type RequiredMethod<B> = {
   [M in keyof B]-?: undefined extends B[M] ? never : B[M] extends (...args: never) => unknown ? M : never
@@ -120,9 +132,9 @@ export function isFinishedStore(made: object): made is { readonly kind: string; 
 }
 
 /** Why a finished store is none of this kind; empty where it is. A store of another version may lack methods that this one promises. */
-export function storeProblems(kind: Kind, made: { readonly kind: string }): string[] {
+export async function storeProblems(kind: Kind, made: { readonly kind: string }): Promise<string[]> {
   if (made.kind !== kind) return [`it is a finished ${made.kind} store`]
-  const { prototype } = STORE_CLASSES[kind] as { prototype: object }
+  const { prototype } = (await storeClass(kind)) as { prototype: object }
   const missing = methodsOf(prototype).filter((name) => typeof Reflect.get(made, name) !== 'function')
   return missing.length === 0 ? [] : [`it is a store without ${missing.map(String).join(', ')}`]
 }

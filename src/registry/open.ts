@@ -6,7 +6,7 @@ import type { StoreOptions } from '../store/contract.ts'
 import type { AnyFactory, FactoryContext } from '../store/factory.ts'
 import { checkOptions, type OptionSpec, type OptionsSchema } from '../store/options.ts'
 import { isPlainText, MAX_ID_BYTES, typeName } from '../store/text.ts'
-import { backendProblems, isFinishedStore, STORE_CLASSES, storeProblems, type Backends, type Stores } from './contract-check.ts'
+import { backendProblems, isFinishedStore, storeClass, storeProblems, type Backends, type Stores } from './contract-check.ts'
 import { guardBackend } from './encryption.ts'
 import { failure } from './failure.ts'
 import { hide, safeCause, secretsOf } from './secrets.ts'
@@ -68,7 +68,7 @@ export async function openStore<K extends Kind>(target: Target<K>, factory: AnyF
   const context = contextOf(target, common)
   const made = await callFactory(target, factory, own, context.context)
   try {
-    return isFinishedStore(made) ? finished(target, made, common, context.taken()) : await wrap(target, made, common)
+    return isFinishedStore(made) ? await finished(target, made, common, context.taken()) : await wrap(target, made, common)
   } catch (error) {
     await closeAgain(target, made, error)
     throw error
@@ -154,7 +154,8 @@ function factoryFailure(target: Target<Kind>, error: unknown, secrets: readonly 
 function located(target: Named, error: HoldfastError, secrets: readonly string[] = []): HoldfastError {
   if (error.kind !== undefined && error.backend !== undefined && safeCause(error, secrets) === error) return error
   const { kind, name } = target
-  const prefix = error.message.includes(`"${name}"`) ? '' : `${kind} backend "${name}": `
+  // A client library may be called like its backend.
+  const prefix = error.message.includes(`backend "${name}"`) ? '' : `${kind} backend "${name}": `
   const cause = error.cause === undefined ? undefined : safeCause(error.cause, secrets)
   return new HoldfastError(error.code, prefix + hide(error.message, secrets), {
     kind,
@@ -167,7 +168,7 @@ function located(target: Named, error: HoldfastError, secrets: readonly string[]
 async function wrap<K extends Kind>(target: Target<K>, made: object, common: Options): Promise<Stores[K]> {
   const problems = backendProblems(target.kind, made)
   if (problems.length > 0) throw failure(target, 'INVALID_BACKEND', problems.join('; '))
-  const Store = STORE_CLASSES[target.kind] as new (backend: Backends[K], info: { name: string } & StoreOptions) => Stores[K]
+  const Store = await storeClass(target.kind)
   const { encryption, ...options } = common as EncryptableStoreOptions
   const backend = await guarded(target, made as Backends[K], encryption)
   return new Store(backend, { ...options, name: target.name })
@@ -186,13 +187,13 @@ async function guarded<K extends Kind>(
   }
 }
 
-function finished<K extends Kind>(
+async function finished<K extends Kind>(
   target: Target<K>,
   made: { readonly kind: string },
   common: Options,
   taken: boolean,
-): Stores[K] {
-  const problems = storeProblems(target.kind, made)
+): Promise<Stores[K]> {
+  const problems = await storeProblems(target.kind, made)
   if (problems.length > 0) throw failure(target, 'INVALID_BACKEND', problems.join('; '))
   if (common['encryption'] !== undefined)
     throw failure(target, 'INVALID_OPTIONS', 'encryption cannot be applied: its factory makes a finished store, not a backend')

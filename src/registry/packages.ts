@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import type { JsonObject } from '../store/contract.ts'
-import { readFileSync, realpathSync, statSync } from './fs.ts'
+import { readFileSync, realpathSync, statSync } from '../store/fs.ts'
 
 /** Package files beyond this are not read: the largest honest ones are some hundred kilobytes. */
 const MAX_BYTES = 4 * 1024 * 1024

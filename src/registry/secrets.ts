@@ -1,5 +1,4 @@
 /** Keeps the secrets of one `create` call out of the errors that foreign code throws. */
-import { inspect } from 'node:util'
 import { redact } from '../store/redact.ts'
 import type { OptionSpec } from '../store/options.ts'
 
@@ -35,6 +34,8 @@ export function hide(text: string, secrets: readonly string[]): string {
 
 /** The error itself where nothing in it is secret, otherwise what can be shown of it. */
 export function safeCause(error: unknown, secrets: readonly string[]): unknown {
+  // Not imported: the ES module face of `node:util` loads worker threads and more, and errors are rare.
+  const { inspect } = process.getBuiltinModule('node:util')
   const all = inspect(error, { depth: 4 })
   if (hide(all, secrets) === all) return error
   const { name, message, stack, code }: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error))

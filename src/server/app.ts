@@ -1,7 +1,5 @@
 /** The HTTP application: which endpoint, who asks, what for; then the answer, a log line and a metric. */
 import type { HttpBindings } from '@hono/node-server'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import { Hono, type Context as HonoContext } from 'hono'
 import type { StateStore } from '../index.ts'
 import { check as checkAccess, EVERYTHING, type Access } from './access.ts'
@@ -19,6 +17,7 @@ import { Readiness } from './readiness.ts'
 import { bad, check, checkMediaType, parseJson, readQuery } from './request.ts'
 import { ENDPOINTS } from './routes/index.ts'
 import { Tokens } from './tokens.ts'
+import { Turns } from './turns.ts'
 
 export interface AppOptions {
   readonly served: Served
@@ -45,14 +44,7 @@ export function createApp(options: AppOptions): App {
   return new Application(options)
 }
 
-/** The requests of one connection: the answer to the newest, and how many wait for those before them. */
-interface Queue {
-  last: ServerResponse
-  waiting: number
-}
-
-/** Whoever sends more without waiting for an answer is cut off. */
-const MAX_QUEUE = 64
+const TOO_MANY = new HttpProblem('RATE_LIMITED', 'too many requests wait in one connection')
 
 class Application implements App {
   readonly #hono = new Hono<{ Bindings: HttpBindings }>()
@@ -62,7 +54,7 @@ class Application implements App {
   readonly #gate: Gate
   readonly #readiness: Readiness
   readonly #concurrency: Concurrency
-  readonly #queues = new WeakMap<Socket, Queue>()
+  readonly #turns = new Turns((socket) => void this.refused(TOO_MANY, socket.remoteAddress))
   #isDraining = false
 
   constructor({ served, state, log, limits, requireToken = false }: AppOptions) {
@@ -115,23 +107,11 @@ class Application implements App {
     const { incoming, outgoing } = context.env
     const exchange = new Exchange(this.#books, { request: context.req.raw, incoming, outgoing, route })
     return exchange.answer(async () => {
-      await this.#turn(incoming, outgoing)
+      await this.#turns.take(incoming, outgoing)
       if (incoming.headers.host === undefined && incoming.httpVersion !== '1.0') throw bad('the host header is missing')
       if (!this.#isDraining) return run(exchange)
       throw new HttpProblem('UNAVAILABLE', 'the server is shutting down', 503, { connection: 'close' })
     })
-  }
-
-  /** Requests that were sent down one connection without waiting run one after the other, as their caller thinks that they do. */
-  async #turn({ socket }: IncomingMessage, outgoing: ServerResponse): Promise<void> {
-    const queue = this.#queues.get(socket) ?? { last: outgoing, waiting: 0 }
-    const { last: before } = queue
-    this.#queues.set(socket, queue)
-    queue.last = outgoing
-    if (before === outgoing || before.closed || before.writableFinished) return
-    if (++queue.waiting > MAX_QUEUE) socket.destroy()
-    await new Promise((resolve) => void before.once('close', resolve))
-    queue.waiting--
   }
 
   async #serve(endpoint: Endpoint, exchange: Exchange, context: Context): Promise<Reply> {
@@ -147,7 +127,10 @@ class Application implements App {
     if (endpoint.needsBody !== true) allow()
     const body = await this.#body(endpoint, new Body(incoming, outgoing, this.#limits), headers)
     if (endpoint.needsBody === true) allow(body)
-    return replyOf(endpoint, await endpoint.run({ ...this.#served, limits: this.#limits, query, body, headers, call }))
+    return replyOf(
+      endpoint,
+      await endpoint.run({ ...this.#served, limits: this.#limits, method: request.method, query, body, headers, call }),
+    )
   }
 
   async #body(endpoint: Endpoint, body: Body, headers: Headers): Promise<unknown> {

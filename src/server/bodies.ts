@@ -67,6 +67,8 @@ export class Body {
 
 /** By events, which for the many small bodies takes half the time of an iterator. */
 function collected(incoming: IncomingMessage, maxBytes: number, pauseMs: number, totalMs: number): Promise<Buffer> {
+  // From a connection that is gone nothing comes any more, not even its end.
+  if (incoming.destroyed) return Promise.reject(incoming.errored ?? new Error('the connection was closed'))
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
   const began = performance.now()
   const pieces: Buffer[] = []

@@ -22,6 +22,8 @@ export interface Call {
 }
 
 export interface Input<Q, B> extends Served {
+  /** `HEAD` where that is asked of an endpoint of `GET`. */
+  readonly method: string
   readonly query: Q
   readonly body: B
   readonly headers: Headers

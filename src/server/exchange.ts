@@ -53,8 +53,9 @@ export class Exchange {
       reply = this.#failed(error)
     }
     this.#status = reply.status
-    const { outgoing } = this.#asked
-    if (outgoing.closed) this.#account()
+    const { outgoing, incoming } = this.#asked
+    // What has not got its turn when its connection ends is never closed.
+    if (outgoing.closed || (outgoing.socket === null && !incoming.socket.writable)) this.#account()
     else outgoing.once('close', () => this.#account())
     return this.#response(reply)
   }

@@ -9,6 +9,8 @@ const MAX_QUERY_CHARS = 16_384
 
 /** The members of a query string. One that comes twice, or is not UTF-8, could mean one thing to a proxy and another here. */
 export function readQuery(target: string): Record<string, string> {
+  // No request holds one; whoever is between may take what is behind it for nothing.
+  if (target.includes('#')) throw bad('the request target holds a #')
   const at = target.indexOf('?')
   const query = at < 0 ? '' : target.slice(at + 1)
   if (query.length > MAX_QUERY_CHARS) throw bad('the query string is too long')

@@ -1,7 +1,7 @@
 /** The server as a process runs it: it listens, answers, and when it is told to end it takes no more work and finishes what it has. */
 import { getRequestListener, RequestError, type Http2Bindings, type HttpBindings } from '@hono/node-server'
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { HoldfastError, type Persistence } from '../index.ts'
 import { PluginHost, type PluginHostOptions } from '../plugin-storage/index.ts'
@@ -82,7 +82,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
 function serverOf(app: App, hostname: string, limits: Limits): Server {
   const fetch = (request: Request, env: HttpBindings | Http2Bindings) => app.fetch(request, env as HttpBindings)
   const listener = getRequestListener(fetch, {
-    hostname,
+    hostname: urlHost(hostname),
     errorHandler: (error) => malformed(app.refused(error instanceof RequestError ? MALFORMED : error, undefined)),
   })
   const server = createServer({
@@ -105,7 +105,8 @@ function serverOf(app: App, hostname: string, limits: Limits): Server {
 const MALFORMED = new HttpProblem('INVALID_ARGUMENT', 'the request line or the host is malformed')
 
 function malformed(problem: Problem): Response {
-  return new Response(JSON.stringify(problem), { status: problem.status, headers: { 'content-type': PROBLEM_TYPE } })
+  const headers = { 'content-type': PROBLEM_TYPE, 'x-request-id': problem.requestId }
+  return new Response(JSON.stringify(problem), { status: problem.status, headers })
 }
 
 async function listening(server: Server, host: string, port: number): Promise<void> {
@@ -124,7 +125,10 @@ function unusedOf(server: Server): ReadonlySet<Socket> {
     unused.add(socket)
     socket.once('close', () => unused.delete(socket))
   })
-  server.on('request', ({ socket }) => void unused.delete(socket))
+  // A request that announces its body comes by an event of its own.
+  for (const event of ['request', 'checkContinue', 'checkExpectation']) {
+    server.on(event, ({ socket }: IncomingMessage) => void unused.delete(socket))
+  }
   return unused
 }
 
@@ -147,5 +151,9 @@ async function drained(server: Server, unused: ReadonlySet<Socket>, app: App, dr
 
 function urlOf(host: string, server: Server): string {
   const { port } = server.address() as AddressInfo
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+  return `http://${urlHost(host)}:${port}`
+}
+
+function urlHost(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
 }

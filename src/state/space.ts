@@ -53,12 +53,8 @@ export class StateSpace {
   }
 
   /** A commit that nothing in its own terms can refuse; how many keys were deleted. */
-  async apply(commit: Pick<StateCommit, 'set' | 'delete'>, call: BackendCall): Promise<number> {
-    const result = await this.#backend.commit(this.name, commit, call)
-    if (result.applied) return result.deleted
-    throw new HoldfastError('INVALID_BACKEND', `the backend refused a commit without conditions (${result.reason})`, {
-      outcome: 'not-applied',
-    })
+  apply(commit: Pick<StateCommit, 'set' | 'delete'>, call: BackendCall): Promise<number> {
+    return this.#backend.commit(this.name, commit, call).then(deletedBy)
   }
 
   /** As few commits as the backend allows; they are not atomic together. */
@@ -133,6 +129,13 @@ export class StateSpace {
     for await (const keys of this.pages(glob.prefix, call)) found.push(...keys.filter((key) => glob.matches(key)))
     return found
   }
+}
+
+function deletedBy(result: StateCommitResult): number {
+  if (result.applied) return result.deleted
+  throw new HoldfastError('INVALID_BACKEND', `the backend refused a commit without conditions (${result.reason})`, {
+    outcome: 'not-applied',
+  })
 }
 
 /** Adds up what the batches give. Once one is applied, the failure of a later one leaves the call partly done: `unknown`. */

@@ -7,20 +7,18 @@ import {
   distinctValues,
   marks,
   padded,
-  row,
   type Script,
   type SqlDialect,
   type SqlEngine,
   type SqlSchema,
   type SqlValue,
+  type Statement,
 } from '../engines/sql.ts'
 import type { BackendCall, Limits } from '../store/contract.ts'
 import { compareBytes } from '../store/text.ts'
 import type {
-  StateAdd,
   StateBackend,
   StateCapabilities,
-  StateCheck,
   StateCommit,
   StateCommitResult,
   StateEntry,
@@ -119,7 +117,10 @@ class SqlState implements StateBackend {
 
   commit(space: string, commit: StateCommit, call?: BackendCall): Promise<StateCommitResult> {
     const purge = this.#purges.due(commit)
+    const { set } = commit
+    const only = set?.length === 1 && purge === 0 && isOnlySet(commit) ? set[0]! : undefined
     // The clock is read when the script runs: it may have waited for a lock.
+    if (only !== undefined) return this.#engine.write(() => runSet(this.#sql, space, only, Date.now()), call)
     return this.#engine.write(() => runCommit(this.#sql, space, commit, purge, Date.now()), call)
   }
 
@@ -149,47 +150,59 @@ class SqlState implements StateBackend {
   }
 }
 
+function isOnlySet({ checks, delete: unwanted, add }: StateCommit): boolean {
+  return checks === undefined && unwanted === undefined && add === undefined
+}
+
+/** `runCommit` of nothing but one `set`, which is what most commits are. */
+function* runSet(sql: StateStatements, space: string, { key, value, ttlMs }: StateSet, now: number): Script<StateCommitResult> {
+  if (ttlMs === 'keep') {
+    yield putKeepingTtl(sql, space, key, value, now)
+    return DONE
+  }
+  const expiresAt = ttlMs === undefined ? null : now + ttlMs
+  const updated = yield { sql: sql.update, values: [value, expiresAt, space, key], wants: 'changes' }
+  if (updated === 0) yield { sql: sql.insert, values: [space, key, firstVersion(), value, expiresAt], wants: 'changes' }
+  return DONE
+}
+
+const DONE: StateCommitResult = Object.freeze({ applied: true, deleted: 0, sums: Object.freeze([]) })
+
 function* runCommit(
   sql: StateStatements,
   space: string,
-  commit: StateCommit,
+  { checks = [], set = [], delete: unwanted = [], add = [] }: StateCommit,
   purge: number,
   now: number,
 ): Script<StateCommitResult> {
-  const { checks = [], set = [], delete: unwanted = [], add = [] } = commit
-  // A refusal is a result, which undoes nothing: so everything is checked before anything is written.
-  for (const check of checks) {
-    if (!(yield* holds(sql, space, check, now))) return { applied: false, reason: 'check', key: check.key }
+  // A refusal is a result, which undoes nothing: so everything is checked before anything is written. Without `yield*`: each generator that
+  // a statement passes through costs.
+  for (const { key, version } of checks) {
+    const [found] = (yield { sql: sql.version, values: [space, key, now], wants: 'rows' }) as unknown as EntryRow[]
+    if (version !== (found === undefined ? null : String(found.version))) return { applied: false, reason: 'check', key }
   }
   const sums: number[] = []
   for (const addition of add) {
-    const sum = yield* sumOf(sql, space, addition, now)
+    const [found] = (yield { sql: sql.get, values: [space, addition.key, now], wants: 'rows' }) as unknown as EntryRow[]
+    const sum = addTo(found?.value, addition)
     if (typeof sum !== 'number') return { applied: false, reason: sum, key: addition.key }
     sums.push(sum)
   }
-  for (const item of set) yield* put(sql, space, item, now)
-  for (const [i, { key }] of add.entries()) yield* put(sql, space, { key, value: String(sums[i]), ttlMs: 'keep' }, now)
-  let deleted = 0
-  for (const batch of batchesOf(unwanted)) {
-    deleted += yield* changes(sql.deleteMany(batch.length), space, now, ...batch)
-  }
-  if (purge > 0) yield* changes(sql.purge, now, purge)
+  for (const item of set) yield* runSet(sql, space, item, now)
+  for (let i = 0; i < add.length; i++) yield putKeepingTtl(sql, space, add[i]!.key, String(sums[i]), now)
+  const deleted = unwanted.length === 0 ? 0 : yield* remove(sql, space, unwanted, now)
+  if (purge > 0) yield { sql: sql.purge, values: [now, purge], wants: 'changes' }
   return { applied: true, deleted, sums }
 }
 
-function* holds(sql: StateStatements, space: string, { key, version }: StateCheck, now: number): Script<boolean> {
-  const found = yield* row<{ version: number }>(sql.version, space, key, now)
-  return found === undefined ? version === null : String(found.version) === version
+function putKeepingTtl(sql: StateStatements, space: string, key: string, value: StateValue, now: number): Statement {
+  return { sql: sql.putKeepingTtl, values: [space, key, firstVersion(), value, now], wants: 'changes' }
 }
 
-function* sumOf(sql: StateStatements, space: string, add: StateAdd, now: number): Script<ReturnType<typeof addTo>> {
-  const found = yield* row<EntryRow>(sql.get, space, add.key, now)
-  return addTo(found?.value, add)
-}
-
-function* put(sql: StateStatements, space: string, { key, value, ttlMs }: StateSet, now: number): Script<void> {
-  if (ttlMs === 'keep') yield* changes(sql.putKeepingTtl, space, key, firstVersion(), value, now)
-  else yield* changes(sql.put, space, key, firstVersion(), value, ttlMs === undefined ? null : now + ttlMs)
+function* remove(sql: StateStatements, space: string, keys: readonly string[], now: number): Script<number> {
+  let deleted = 0
+  for (const batch of batchesOf(keys)) deleted += yield* changes(sql.deleteMany(batch.length), space, now, ...batch)
+  return deleted
 }
 
 interface StateStatements {
@@ -199,8 +212,10 @@ interface StateStatements {
   getMany(count: number): string
   /** space, key, now */
   readonly version: string
+  /** value, expiry, space, key. Tried first: an `ON CONFLICT` builds the row twice, and most keys that are set are there. */
+  readonly update: string
   /** space, key, first version, value, expiry */
-  readonly put: string
+  readonly insert: string
   /** space, key, first version, value, now */
   readonly putKeepingTtl: string
   /** space, now, keys */
@@ -220,14 +235,15 @@ export function stateStatements(dialect: SqlDialect, prefix: string): StateState
   // not do: SQLite looks at the row before the subquery then.
   const listed = `CASE WHEN EXISTS (SELECT 1 FROM ${table} WHERE expires_at <= ?) THEN ${live} ELSE TRUE END`
   const insert = `INSERT INTO ${table} (space, key, version, value, expires_at) VALUES (?, ?, ?, ?, ?)`
-  const update = `ON CONFLICT (space, key) DO UPDATE SET version = ${table}.version + 1, value = excluded.value`
+  const onConflict = `ON CONFLICT (space, key) DO UPDATE SET version = ${table}.version + 1, value = excluded.value`
   return {
     get: `SELECT value, version, expires_at FROM ${table} WHERE space = ? AND key = ? AND ${live}`,
     getMany: (count) =>
       `SELECT key, value, version, expires_at FROM ${table} WHERE space = ? AND ${live} AND key IN (${marks(count)})`,
     version: `SELECT version FROM ${table} WHERE space = ? AND key = ? AND ${live}`,
-    put: `${insert} ${update}, expires_at = excluded.expires_at`,
-    putKeepingTtl: `INSERT INTO ${table} (space, key, version, value) VALUES (?, ?, ?, ?) ${update}, expires_at = CASE WHEN ${table}.expires_at > ? THEN ${table}.expires_at END`,
+    update: `UPDATE ${table} SET version = version + 1, value = ?, expires_at = ? WHERE space = ? AND key = ?`,
+    insert,
+    putKeepingTtl: `INSERT INTO ${table} (space, key, version, value) VALUES (?, ?, ?, ?) ${onConflict}, expires_at = CASE WHEN ${table}.expires_at > ? THEN ${table}.expires_at END`,
     deleteMany: (count) => `DELETE FROM ${table} WHERE space = ? AND ${live} AND key IN (${marks(count)})`,
     purge: `DELETE FROM ${table} WHERE (space, key) IN (SELECT space, key FROM ${table} WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)`,
     scan: (exclusive, bounded) =>

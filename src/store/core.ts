@@ -14,6 +14,9 @@ import { checkInteger, checkText } from './text.ts'
  */
 export type CallMode = 'read' | 'idempotent' | 'write'
 
+/** One attempt at a call. `mayBeApplied`: an earlier attempt failed in a way that leaves open whether it was applied. */
+export type Work<T> = (call: BackendCall, mayBeApplied: boolean) => Promise<T>
+
 /** Published on the channel `holdfast:call:start` before each store call. No arguments, no values, no secrets. */
 export interface CallStart {
   readonly kind: Kind
@@ -37,6 +40,8 @@ const calls = channel('holdfast:call')
 const MAX_TIMEOUT_MS = 2 ** 31 - 1
 /** Closing waits this long for calls that are under way: a hung engine must not keep a process from ending. */
 const CLOSE_GRACE_MS = 5_000
+
+const NO_LIMITS: BackendCall = Object.freeze({})
 
 /** The part of a store that its workspace views share. */
 export class StoreCore<B extends BackendBase> {
@@ -80,14 +85,38 @@ export class StoreCore<B extends BackendBase> {
     })
   }
 
-  /** Runs one store call. `work` gets checked arguments by closure and may run again where `mode` allows it. */
-  async run<T>(
-    method: string,
-    mode: CallMode,
-    options: CallOptions | undefined,
-    work: (call: BackendCall) => Promise<T>,
-  ): Promise<T> {
-    if (this.#closing !== undefined) throw this.error('STORE_CLOSED', `${method}: the store is closed`, 'not-applied')
+  /**
+   * Runs one store call. `work` gets checked arguments by closure and may run again where `mode` allows it; `mayBeApplied` then says whether
+   * an earlier attempt may have been applied.
+   */
+  run<T>(method: string, mode: CallMode, options: CallOptions | undefined, work: Work<T>): Promise<T> {
+    const isPlain = options?.signal === undefined && options?.timeoutMs === undefined && this.#timeoutMs === undefined
+    // Nearly all calls are plain, and each promise that is waited for on their way costs as much as all the checks together.
+    return isPlain && !isListenedTo() ? this.#runPlain(method, mode, work) : this.#runWatched(method, mode, options, work)
+  }
+
+  async #runPlain<T>(method: string, mode: CallMode, work: Work<T>): Promise<T> {
+    this.#checkOpen(method)
+    this.#underWay++
+    try {
+      return await work(NO_LIMITS, false)
+    } catch (error) {
+      return await this.#recover(method, mode, error, work)
+    } finally {
+      if (--this.#underWay === 0) this.#whenIdle?.()
+    }
+  }
+
+  async #recover<T>(method: string, mode: CallMode, error: unknown, work: Work<T>): Promise<T> {
+    try {
+      return await this.#retry(mode, NO_LIMITS, work, error)
+    } catch (last) {
+      throw this.#wrap(method, mode, last)
+    }
+  }
+
+  async #runWatched<T>(method: string, mode: CallMode, options: CallOptions | undefined, work: Work<T>): Promise<T> {
+    this.#checkOpen(method)
     const timeoutMs = checkTimeout(options?.timeoutMs) ?? this.#timeoutMs
     const event = this.#announce(method)
     const started = event === undefined ? 0 : performance.now()
@@ -109,6 +138,10 @@ export class StoreCore<B extends BackendBase> {
     }
   }
 
+  #checkOpen(method: string): void {
+    if (this.#closing !== undefined) throw this.error('STORE_CLOSED', `${method}: the store is closed`, 'not-applied')
+  }
+
   error(code: HoldfastError['code'], message: string, outcome?: Outcome): HoldfastError {
     return new HoldfastError(code, message, { kind: this.kind, backend: this.name, outcome })
   }
@@ -118,27 +151,35 @@ export class StoreCore<B extends BackendBase> {
     mode: CallMode,
     signal: AbortSignal | undefined,
     timeoutMs: number | undefined,
-    work: (call: BackendCall) => Promise<T>,
+    work: Work<T>,
   ): Promise<T> {
-    if (signal === undefined && timeoutMs === undefined) return this.#attempts(mode, {}, work)
+    if (signal === undefined && timeoutMs === undefined) return this.#attempts(mode, NO_LIMITS, work)
     return this.#withDeadline(method, mode, signal, timeoutMs, work)
   }
 
-  /** Tries, and tries again after an outage, for as long as the mode and the number of retries allow. */
-  async #attempts<T>(mode: CallMode, call: BackendCall, work: (call: BackendCall) => Promise<T>): Promise<T> {
+  async #attempts<T>(mode: CallMode, call: BackendCall, work: Work<T>): Promise<T> {
+    try {
+      return await work(call, false)
+    } catch (error) {
+      return await this.#retry(mode, call, work, error)
+    }
+  }
+
+  /** Tries again after an outage, for as long as the mode and the number of retries allow. */
+  async #retry<T>(mode: CallMode, call: BackendCall, work: Work<T>, first: unknown): Promise<T> {
     // Once an attempt may have been applied, no later failure can say that nothing was.
     let open = false
-    for (let attempt = 0; ; attempt++) {
+    let error = first
+    for (let attempt = 0; attempt < this.#retries && mayRepeat(error, mode); attempt++) {
+      open ||= mode !== 'read' && error.outcome !== 'not-applied'
       try {
-        return await work(call)
-      } catch (error) {
-        if (attempt >= this.#retries || !mayRepeat(error, mode)) throw open ? withOutcome(error, 'unknown') : error
-        open ||= mode !== 'read' && error.outcome !== 'not-applied'
-        await backOff(attempt, call.signal).catch((reason: unknown) => {
-          throw open ? withOutcome(reason, 'unknown') : reason
-        })
+        await backOff(attempt, call.signal)
+        return await work(call, open)
+      } catch (next) {
+        error = next
       }
     }
+    throw open ? withOutcome(error, 'unknown') : error
   }
 
   async #withDeadline<T>(
@@ -146,7 +187,7 @@ export class StoreCore<B extends BackendBase> {
     mode: CallMode,
     outer: AbortSignal | undefined,
     timeoutMs: number | undefined,
-    work: (call: BackendCall) => Promise<T>,
+    work: Work<T>,
   ): Promise<T> {
     if (outer?.aborted) throw this.error('ABORTED', `${method}: aborted before it began`, 'not-applied')
     const controller = new AbortController()
@@ -187,11 +228,15 @@ export class StoreCore<B extends BackendBase> {
 
   /** Tells that a call begins, where anybody listens to calls. */
   #announce(method: string): CallStart | undefined {
-    if (!calls.hasSubscribers && !callStarts.hasSubscribers) return undefined
+    if (!isListenedTo()) return undefined
     const event: CallStart = { kind: this.kind, backend: this.name, method }
     callStarts.publish(event)
     return event
   }
+}
+
+function isListenedTo(): boolean {
+  return calls.hasSubscribers || callStarts.hasSubscribers
 }
 
 function publishEnd(event: CallStart, started: number, error: HoldfastError | undefined): void {

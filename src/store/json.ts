@@ -13,8 +13,11 @@ export const MAX_DEPTH = 100
  * NaN, Infinity, BigInt, functions, symbols, class instances, cycles and `undefined` elsewhere: `INVALID_ARGUMENT` naming the path.
  */
 export function toJson(value: unknown, path: string): string {
-  const special = checkJson(value, path, 0)
-  return special ? writeJson(value as JsonValue) : JSON.stringify(value)
+  const kind = kindOf(value, 0)
+  if (kind === PLAIN) return JSON.stringify(value)
+  // Only now is it worth while to know the path.
+  if (kind === REFUSED) checkJson(value, path, 0)
+  return writeJson(value as JsonValue)
 }
 
 /** `toJson` of a value that must be an object, not an array or a scalar. */
@@ -53,30 +56,68 @@ export function parseJsonArray(text: string, what: string): JsonValue[] {
   return value
 }
 
-/** True when the value holds a negative zero, which JSON.stringify would lose. */
-function checkJson(value: unknown, path: string, depth: number): boolean {
+const PLAIN = 0
+/** Holds a negative zero, which JSON.stringify would lose. */
+const SPECIAL = 1
+const REFUSED = 2
+type JsonKind = typeof PLAIN | typeof SPECIAL | typeof REFUSED
+
+function kindOf(value: unknown, depth: number): JsonKind {
   switch (typeof value) {
     case 'string':
     case 'boolean':
-      return false
+      return PLAIN
     case 'number':
-      if (!Number.isFinite(value)) throw invalid(`${path} is ${value}, which JSON cannot hold`)
-      return value === 0 && Object.is(value, -0)
+      if (!Number.isFinite(value)) return REFUSED
+      return value === 0 && Object.is(value, -0) ? SPECIAL : PLAIN
     case 'object':
-      if (value === null) return false
-      if (depth >= MAX_DEPTH) throw invalid(`${path} is nested deeper than ${MAX_DEPTH} levels, or refers to itself`)
-      return Array.isArray(value) ? checkArray(value, path, depth) : checkObject(value, path, depth)
+      if (value === null) return PLAIN
+      if (depth >= MAX_DEPTH) return REFUSED
+      return Array.isArray(value) ? kindOfArray(value, depth) : kindOfObject(value, depth)
     default:
-      throw invalid(`${path} is a ${typeof value}, which JSON cannot hold`)
+      return REFUSED
   }
 }
 
-function checkArray(value: readonly unknown[], path: string, depth: number): boolean {
-  let special = false
+function kindOfArray(value: readonly unknown[], depth: number): JsonKind {
+  let kind: JsonKind = PLAIN
   for (let i = 0; i < value.length; i++) {
-    if (checkJson(value[i], `${path}[${i}]`, depth + 1)) special = true
+    const member = kindOf(value[i], depth + 1)
+    if (member > kind) kind = member
   }
-  return special
+  return kind
+}
+
+function kindOfObject(value: object, depth: number): JsonKind {
+  if (!isPlainObject(value)) return REFUSED
+  let kind: JsonKind = PLAIN
+  for (const key of Object.keys(value)) {
+    const given = value[key]
+    const member = given === undefined ? PLAIN : kindOf(given, depth + 1)
+    if (member > kind) kind = member
+  }
+  return kind
+}
+
+/** Refuses what `kindOf` refuses, with the path of it. */
+function checkJson(value: unknown, path: string, depth: number): void {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return
+    case 'number':
+      if (!Number.isFinite(value)) throw invalid(`${path} is ${value}, which JSON cannot hold`)
+      return
+    case 'object':
+      if (value === null) return
+      if (depth >= MAX_DEPTH) throw invalid(`${path} is nested deeper than ${MAX_DEPTH} levels, or refers to itself`)
+      // Not `forEach`, which leaves out what is missing.
+      if (Array.isArray(value)) for (let i = 0; i < value.length; i++) checkJson(value[i], `${path}[${i}]`, depth + 1)
+      else checkObject(value, path, depth)
+      return
+    default:
+      throw invalid(`${path} is a ${typeof value}, which JSON cannot hold`)
+  }
 }
 
 /** An object literal or its like: of no class, which may keep its data elsewhere than in its own properties. */
@@ -87,16 +128,12 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
   return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null
 }
 
-function checkObject(value: object, path: string, depth: number): boolean {
-  if (!isPlainObject(value)) {
-    throw invalid(`${path} is a ${typeName(value)}; convert it to plain data first`)
-  }
-  let special = false
+function checkObject(value: object, path: string, depth: number): void {
+  if (!isPlainObject(value)) throw invalid(`${path} is a ${typeName(value)}; convert it to plain data first`)
   for (const key of Object.keys(value)) {
     const member = value[key]
-    if (member !== undefined && checkJson(member, `${path}.${key}`, depth + 1)) special = true
+    if (member !== undefined) checkJson(member, `${path}.${key}`, depth + 1)
   }
-  return special
 }
 
 function writeJson(value: JsonValue): string {

@@ -5,9 +5,15 @@
 import type { Channel } from 'node:diagnostics_channel'
 
 const { process: node } = globalThis as { readonly process?: Pick<NodeJS.Process, 'getBuiltinModule'> }
-const crypto = node?.getBuiltinModule?.('node:crypto')
 const diagnostics = node?.getBuiltinModule?.('node:diagnostics_channel')
 const encoder = new TextEncoder()
+
+let foundCrypto: typeof import('node:crypto') | undefined
+
+/** Looked up when first needed: it brings Node's streams with it, which takes longer than all of ours. */
+function nodeCrypto(): typeof import('node:crypto') | undefined {
+  return (foundCrypto ??= node?.getBuiltinModule?.('node:crypto'))
+}
 
 /** Bytes of the text in UTF-8. */
 export function byteLength(text: string): number {
@@ -15,11 +21,12 @@ export function byteLength(text: string): number {
 }
 
 export function randomUUID(): string {
-  return crypto === undefined ? globalThis.crypto.randomUUID() : crypto.randomUUID()
+  return nodeCrypto()?.randomUUID() ?? globalThis.crypto.randomUUID()
 }
 
 /** The SHA-256 of each text's UTF-8, in hex. At once on Node: to wait would cost more than to compute. */
 export function sha256(texts: readonly string[]): string[] | Promise<string[]> {
+  const crypto = nodeCrypto()
   return crypto === undefined ? Promise.all(texts.map(webSha256)) : texts.map((text) => crypto.hash('sha256', text, 'hex'))
 }
 

@@ -9,7 +9,7 @@ import type {
   WorkspaceQuery,
   WorkspaceRecordQuery,
 } from './contract.ts'
-import { checkWorkspace, StoreCore, type CallMode } from './core.ts'
+import { checkWorkspace, StoreCore, type CallMode, type Work } from './core.ts'
 import { checkText } from './text.ts'
 import { checkWorkspaceQuery, workspacePage } from './workspaces.ts'
 
@@ -37,7 +37,7 @@ export class StoreScope<B extends BackendBase> {
     this.workspaceId = checkWorkspace(options.workspace ?? '')
   }
 
-  run<T>(method: string, mode: CallMode, options: CallOptions | undefined, work: (call: BackendCall) => Promise<T>): Promise<T> {
+  run<T>(method: string, mode: CallMode, options: CallOptions | undefined, work: Work<T>): Promise<T> {
     if (!this.#viewClosed) return this.core.run(method, mode, options, work)
     return Promise.reject(this.core.error('STORE_CLOSED', `${method}: this workspace view is closed`, 'not-applied'))
   }

@@ -3,7 +3,7 @@ import type { Harness } from '../../src/conformance/case.ts'
 import { wireOutage } from '../../src/conformance/run.ts'
 import type { Kind } from '../../src/errors.ts'
 import { CATALOGUES } from '../../src/registry/catalogues.ts'
-import { STORE_CLASSES, type Backends, type Stores } from '../../src/registry/contract-check.ts'
+import { storeClass, type Backends, type Stores } from '../../src/registry/contract-check.ts'
 import { StoreRegistry } from '../../src/registry/index.ts'
 import type { FactoryContext } from '../../src/store/factory.ts'
 import type { Proxy } from '../faults/proxy.ts'
@@ -57,8 +57,8 @@ export function localHarness<K extends Kind>(
   make: () => Promise<LocalPlace<Backends[K]>>,
   { breaks = (backend) => backend, breaksStore = (store) => store, retries = 0 }: LocalOptions<K> = {},
 ): Harness<Stores[K]> {
-  const Store = STORE_CLASSES[kind] as unknown as new (backend: Backends[K], options: object) => Stores[K]
   return harnessOver(async () => {
+    const Store = await storeClass(kind)
     const { connect, remove } = await make()
     const open = async (): Promise<Opened<Stores[K]>> => {
       const { backend, cut, heal } = wireOutage(await connect())

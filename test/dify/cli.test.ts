@@ -240,6 +240,21 @@ describe('holdfast dify listen', () => {
     assert.match((await holdfast(['storage', 'ls', 'acme/notes', '--workspace', 'w1'], { cwd })).stdout, /notes\/tea/)
   })
 
+  it('with a key that ends lets nobody in by it any more, and says so', TIMEOUT, async () => {
+    const key = 'a key of sufficient length'
+    const command = listening(['listen', '--port', '0', '--expires-in', '1s'], await scratch(), { HOLDFAST_DIFY_KEY: key })
+    const said: string[] = []
+    while (!said.at(-1)?.startsWith('Ctrl-C')) said.push(await nextOf(command))
+    const ends = Date.parse(said.map((line) => /^The key ends at (.+)\.$/.exec(line)?.[1]).find((time) => time !== undefined)!)
+    const [, host, port] = /on (.+):(\d+) for/.exec(said[0]!)!
+    await expect.poll(() => Date.now() > ends, { timeout: 10_000 }).toBe(true)
+    const socket = connect(Number(port), host)
+    socket.write(`${JSON.stringify({ type: 'handshake', data: { key } })}\n`)
+    assert.equal(await text(socket), 'handshake failed, the key has ended\n')
+    command.end('SIGTERM')
+    assert.deepEqual(await command.ended, { code: 0, stderr: 'refused 127.0.0.1: handshake failed, the key has ended\n' })
+  })
+
   it('takes the key of a file, never shows one that it was given, and refuses a short one', TIMEOUT, async () => {
     const cwd = await scratch()
     await writeFile(join(cwd, 'key'), 'a key of sufficient length\n')

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import type { DifyPlugin, ListenOptions } from '../../src/dify/index.ts'
+import type { DifyPlugin, ListenOptions, Refusal } from '../../src/dify/index.ts'
 import type { JsonObject } from '../../src/index.ts'
 import { PluginHost } from '../../src/plugin-storage/index.ts'
 import { dataOf, hostOn, KEY, manifestOf, memoryState, MIB, open, Puppet, stage } from './puppet.ts'
@@ -84,9 +84,73 @@ describe('who is let in', () => {
     dataOf(await session.store('set', 'k', 'v'))
   })
 
+  it('a key that has ended opens no more, and only its holder learns why', async () => {
+    const keys = [{ key: KEY, expiresAt: Date.now() - 1 }]
+    const { address, came } = await listening({ keys })
+    const ended = await refusal(address, (puppet) => puppet.register(manifestOf('mine')))
+    assert.equal(ended, 'handshake failed, the key has ended')
+    assert.equal(await refusal(address, (puppet) => puppet.say(handshake('wrong'))), 'handshake failed, invalid key')
+    assert.deepEqual(came, [])
+  })
+
+  it('a key that ends takes along who came in by it, and nobody else', async () => {
+    const [brief, lasting] = ['a key for a short time', 'a key for a long time']
+    const keys = [
+      { key: brief, expiresAt: Date.now() + 1_000 },
+      { key: lasting, expiresAt: Date.now() + 100 * 86_400_000 },
+    ]
+    const { address, came } = await listening({ keys })
+    const [first, second, silent] = [await Puppet.connect(address), await Puppet.connect(address), await Puppet.connect(address)]
+    first.register(manifestOf('first'), brief)
+    second.register(manifestOf('second'), lasting)
+    silent.say(handshake(brief))
+    await expect.poll(() => came.length).toBe(2)
+    const plugin = came.find(({ pluginId }) => pluginId === 'acme/first')!
+    const running = Array.fromAsync(plugin.invokeTool({ tool: 't' }))
+    await expect(running).rejects.toMatchObject({ code: 'UNAVAILABLE', message: expect.stringContaining('its key has ended') })
+    assert.match(await first.ended(), /the key has ended$/)
+    assert.equal(await silent.ended(), 'handshake failed, the key has ended')
+    const other = came.find(({ pluginId }) => pluginId === 'acme/second')!
+    const session = await open({ puppet: second, plugin: other })
+    dataOf(await session.store('set', 'k', 'v'))
+  })
+
+  it('every refusal is told once, with its code and address, and without a key', async () => {
+    const refused: Refusal[] = []
+    const keys = [
+      { key: KEY, pluginIds: ['acme/mine'] },
+      { key: `${KEY} that ended`, expiresAt: 1 },
+    ]
+    const onRefused = (each: Refusal): void => void refused.push(each)
+    const { address } = await listening({ keys, onRefused, handshakeTimeoutMs: 500, maxConnections: 1 })
+    const says: ((puppet: Puppet) => void)[] = [
+      (puppet) => puppet.say(handshake('hidden')),
+      (puppet) => puppet.say(handshake(`${KEY} that ended`)),
+      (puppet) => puppet.register(manifestOf('other')),
+      (puppet) => [handshake(KEY), { type: 'end', data: {} }].forEach((message) => puppet.say(message)),
+      () => undefined,
+    ]
+    for (const [i, say] of says.entries()) {
+      await refusal(address, say)
+      await expect.poll(() => refused.length).toBe(i + 1)
+    }
+    const held = await Puppet.connect(address)
+    held.say(handshake(KEY))
+    await (await Puppet.connect(address)).ended()
+    await expect.poll(() => refused.length).toBe(says.length + 1)
+    assert.deepEqual(
+      refused.map(({ code }) => code),
+      ['UNAUTHORIZED', 'UNAUTHORIZED', 'PERMISSION_DENIED', 'INVALID_ARGUMENT', 'TIMEOUT', 'RATE_LIMITED'],
+    )
+    assert(refused.every((each) => each.address === '127.0.0.1'))
+    assert(!JSON.stringify(refused).includes('hidden') && !JSON.stringify(refused).includes(KEY))
+  })
+
   it('keys that are short, or the same, are refused before anybody comes', async () => {
     const host = await hostOn(new PluginHost({ state: await memoryState() }))
     await expect(host.listen({ keys: [{ key: 'short' }] })).rejects.toMatchObject({ code: 'INVALID_OPTIONS' })
+    const endless = host.listen({ keys: [{ key: KEY, expiresAt: Number.NaN }] })
+    await expect(endless).rejects.toMatchObject({ code: 'INVALID_OPTIONS' })
     await expect(host.listen({ keys: [{ key: KEY }, { key: KEY, workspaceId: 'w1' }] })).rejects.toThrow(
       /two keys .* are the same/,
     )

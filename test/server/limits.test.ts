@@ -155,6 +155,7 @@ describe('the wire', () => {
     ['a query that is no UTF-8', `GET /v1/state/value?key=%c0%af HTTP/1.1\r\n${host}\r\n`, 400],
     ['a query that is not encoded', `GET /v1/state/value?key=\xe9 HTTP/1.1\r\n${host}\r\n`, 400],
     ['a query with a parameter twice', `GET /v1/state/value?key=a&key=b HTTP/1.1\r\n${host}\r\n`, 400],
+    ['a target with a fragment', `GET /v1/state/keys#?prefix=a HTTP/1.1\r\n${host}\r\n`, 400],
     ['a method that the path has not', `DELETE /healthz HTTP/1.1\r\n${host}\r\n`, 405],
     ['a path that there is not', `GET /v2 HTTP/1.1\r\n${host}\r\n`, 404],
   ]

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { wireOutage } from '../../src/conformance/run.ts'
@@ -16,8 +18,8 @@ import { localContext } from '../conformance/harness.ts'
 import { RawConnection } from './raw.ts'
 import { command, runInShell } from './command.ts'
 import { call, eventually, newToken, served, startServer, bearer } from './support.ts'
-import { holdfast } from '../cli-support.ts'
-import { scratch } from '../support.ts'
+import { holdfast, MAIN } from '../cli-support.ts'
+import { ROOT, scratch } from '../support.ts'
 
 const VALUE = '/v1/storage/value?workspace=w&plugin=acme/notes&key=k'
 
@@ -203,6 +205,13 @@ describe('holdfast serve', { timeout: 60_000 }, () => {
     )
   })
 
+  it('is what npm start starts, and the demo has a name of its own', async () => {
+    const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> }
+    const [program, file, ...args] = scripts['start']!.split(' ')
+    assert.deepEqual([program, join(ROOT, file!), args], ['node', MAIN, ['serve']])
+    assert.equal(scripts['demo'], scripts['start']!.replace(/serve$/, 'demo'))
+  })
+
   it('with tokens says so, and lets a request under way finish', async () => {
     const cwd = await scratch()
     await using db = await openPersistence({ config: false, dir: `${cwd}/data` })
@@ -220,6 +229,18 @@ describe('holdfast serve', { timeout: 60_000 }, () => {
     assert.equal((await connection.answer())?.status, 204)
     assert.deepEqual(await server.ended, { code: 0, signal: null })
     assert.equal(server.complained(), '')
+  })
+
+  it('ends at once when it is told a second time, in another way', async () => {
+    const server = await command(['serve', '--port', '0', '--quiet', '--drain', '600'], await scratch())
+    const connection = await RawConnection.open(server.url)
+    connection.send(`PUT ${VALUE} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 5\r\n\r\nhe`)
+    await sleep(100)
+    server.child.kill('SIGINT')
+    await eventually(() => server.said().includes('finishing'), 'the signal is taken')
+    server.child.kill('SIGTERM')
+    assert.deepEqual(await server.ended, { code: null, signal: 'SIGTERM' })
+    await connection.ended()
   })
 
   it('fails with a code where the port is taken, or others would come in without a token', async () => {

@@ -89,6 +89,15 @@ describe('parts of a value', () => {
     else assert.equal(await response.text(), content)
   })
 
+  it('are of GET: HEAD tells of the whole', async () => {
+    const server = await served()
+    await put(at(server, 'k'), '0123456789')
+    for (const range of ['bytes=0-2', 'bytes=99-']) {
+      const { status, headers } = await fetch(at(server, 'k'), { method: 'HEAD', headers: { range } })
+      assert.deepEqual([status, headers.get('content-length'), headers.get('content-range')], [200, '10', null], range)
+    }
+  })
+
   it('of an empty value there is none', async () => {
     const server = await served()
     await put(at(server, 'k'), '')

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { DifyHost, DifyPluginError, type DifyListener, type DifyPlugin } from '../../dify/index.ts'
+import { DifyHost, DifyPluginError, type DifyListener, type DifyPlugin, type Refusal } from '../../dify/index.ts'
 import { isHoldfastError, type JsonObject } from '../../index.ts'
 import { complain, EXIT, Failure, UsageError } from '../failure.ts'
 import { withHost, type Opened, type StorageOptions } from '../storage/open.ts'
@@ -34,6 +34,8 @@ export interface ListenCommandOptions extends ToolOptions {
   readonly port: number
   readonly key?: string
   readonly keyFile?: string
+  /** Milliseconds. */
+  readonly expiresIn?: number
 }
 
 const VARIABLE = 'HOLDFAST_DIFY_KEY'
@@ -65,9 +67,11 @@ export async function listenCommand(options: ListenCommandOptions): Promise<numb
       if (options.tool === undefined) tell(plugin, options)
       else if (plugin.tools.some(({ tool }) => tool === options.tool)) wanted.resolve(plugin)
     }
-    const keys = [{ key, workspaceId }]
-    const listener = await host.listen({ keys, host: options.host, port: options.port, onPlugin })
-    welcome(listener, options, given ? undefined : key)
+    const expiresAt = options.expiresIn === undefined ? undefined : Date.now() + options.expiresIn
+    const onRefused = (refusal: Refusal): void => audit(refusal, options)
+    const keys = [{ key, workspaceId, expiresAt }]
+    const listener = await host.listen({ keys, host: options.host, port: options.port, onPlugin, onRefused })
+    welcome(listener, options, { newKey: given ? undefined : key, expiresAt })
     // Without a tool it is ended from outside, and that is no failure.
     if (options.tool === undefined) await once(signal, 'abort')
     if (signal.aborted) return EXIT.ok
@@ -160,18 +164,30 @@ async function keyOf({ key, keyFile }: ListenCommandOptions): Promise<{ given: b
   return { given: true, key: given }
 }
 
-function welcome({ address }: DifyListener, options: ListenCommandOptions, newKey: string | undefined): void {
+interface ShownKey {
+  readonly newKey: string | undefined
+  readonly expiresAt: number | undefined
+}
+
+function welcome({ address }: DifyListener, options: ListenCommandOptions, { newKey, expiresAt }: ShownKey): void {
   const variables = {
     INSTALL_METHOD: 'remote',
     REMOTE_INSTALL_URL: address,
     ...(newKey === undefined ? {} : { REMOTE_INSTALL_KEY: newKey }),
   }
-  if (options.json === true) return out(`${JSON.stringify({ listening: address, variables })}\n`)
+  if (options.json === true) return out(`${JSON.stringify({ listening: address, variables, expiresAt })}\n`)
   out(`listening on ${address} for plugins; start one with\n`)
   for (const [name, value] of Object.entries(variables)) out(`  ${name}=${value}\n`)
   if (newKey === undefined) out('  REMOTE_INSTALL_KEY=<the key that you gave>\n')
+  if (expiresAt !== undefined) out(`The key ends at ${new Date(expiresAt).toISOString()}.\n`)
   if (!LOOPBACK.has(options.host)) out('The connection is not encrypted: let it go through a network that you trust.\n')
   out('Ctrl-C ends it.\n')
+}
+
+/** On standard error, as the log of the server is. */
+function audit({ code, reason, address = 'unknown' }: Refusal, { json }: ListenCommandOptions): void {
+  const line = json === true ? JSON.stringify({ event: 'audit', code, reason, address }) : `refused ${address}: ${reason}`
+  process.stderr.write(`${json === true ? line : printable(line)}\n`)
 }
 
 function tell(plugin: DifyPlugin, { json }: ListenCommandOptions): void {

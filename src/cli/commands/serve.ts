@@ -1,5 +1,4 @@
 /** `holdfast serve`: the configured stores over HTTP, until the process is told to end. */
-import { once } from 'node:events'
 import { openPersistence, type Persistence } from '../../index.ts'
 import { serve, type RunningServer } from '../../server/index.ts'
 import { EXIT } from '../failure.ts'
@@ -29,12 +28,20 @@ export async function serveCommand(options: ServeCommandOptions): Promise<number
   const drainMs = drain === undefined ? undefined : Math.ceil(drain * 1_000)
   const log = options.quiet === true ? () => undefined : undefined
   await using server = await serve({ persistence, host, port, requireToken, limits, drainMs, log })
-  // From now on a signal ends it in order; a second one ends it at once.
-  const told = Promise.race(['SIGINT', 'SIGTERM'].map((signal) => once(process, signal)))
+  const told = signalled()
   out(welcome(server, persistence, (await settingsOf(options)).dir))
   await told
   out('finishing what is under way …\n')
   return EXIT.ok
+}
+
+/** A signal ends the server in order; a second one, of either kind, ends it at once. */
+async function signalled(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const end = (): void => resolve()
+  process.once('SIGINT', end).once('SIGTERM', end)
+  await promise
+  process.off('SIGINT', end).off('SIGTERM', end)
 }
 
 function welcome({ url, needsToken }: RunningServer, { conversation, knowledge, state }: Persistence, dir: string): string {

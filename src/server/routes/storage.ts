@@ -64,8 +64,7 @@ export const STORAGE: readonly Endpoint[] = [
     run: async (input) => {
       const opened = await storageOf(input).open(input.query.key, input.call)
       if (opened === undefined) throw new HttpProblem('NOT_FOUND', 'there is no such value')
-      // There are no validators, so that none can be the one that a conditional range asks for.
-      return partOf(opened, input.headers.has('if-range') ? null : input.headers.get('range'))
+      return partOf(opened, askedFor(input))
     },
   }),
   endpoint({
@@ -197,6 +196,11 @@ async function* take<T>(items: AsyncIterable<T>, count: number): AsyncGenerator<
     yield item
     if (--left === 0) return
   }
+}
+
+/** The range, where it counts: for GET only, and there are no validators that the one of a conditional range could be. */
+function askedFor({ method, headers }: Pick<Input<Scope, unknown>, 'method' | 'headers'>): string | null {
+  return method === 'GET' && !headers.has('if-range') ? headers.get('range') : null
 }
 
 function partOf(opened: OpenValue, header: string | null): Reply {
