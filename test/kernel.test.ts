@@ -8,6 +8,22 @@ describe('the kernel', () => {
     expect(await readFile(target, 'utf8')).toBe(await buildKernel())
   })
 
+  it('lists the bits that are set', () => {
+    const memory = createMemory(1)!
+    const kernel = createKernel(memory)
+    const words = 40
+    const bitmap = new Uint32Array(memory.buffer, 0, words)
+    const out = new Uint32Array(memory.buffer, 1024, words * 32 + 8)
+    for (const pattern of [0, 1, 0x80_00_00_00, 0xff_ff_ff_ff, 0x0f_0f_0f_0f, 0x12_34_56_78, 0x88_00_00_11]) {
+      bitmap.set(Array.from({ length: words }, (_, i) => (i % 3 === 0 ? pattern : Math.imul(pattern, i * 2_654_435_761))))
+      const expected = Array.from({ length: words * 32 }, (_, i) => i).filter((i) => (bitmap[i >>> 5]! >>> (i & 31)) & 1)
+      out.fill(77)
+      expect(kernel.list(0, words, 1024)).toBe(expected.length)
+      // Whoever reads on to a multiple of four finds rows that exist.
+      expect([...out.subarray(0, expected.length + 4)]).toEqual([...expected, 0, 0, 0, 0])
+    }
+  })
+
   it('runs here, on memory that can be shared and grow', () => {
     expect(hasKernel()).toBe(true)
     const memory = createMemory(1)!

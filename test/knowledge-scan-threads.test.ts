@@ -80,6 +80,21 @@ describe('the threads of the scan', () => {
     expect(fast.threaded).toBe(true)
   })
 
+  it('are not needed for small searches, which leave the event loop its turns', async () => {
+    const query = vector()
+    const expected = await plain.search(query, 9, THIRD)
+    let turns = 0
+    let isOver = false
+    const count = (): void => void (isOver || (turns++, setImmediate(count)))
+    setImmediate(count)
+    for (let i = 0; i < 60; i++) expect(await fast.search(query, 9, THIRD)).toEqual(expected)
+    const atOnce = await Promise.all(Array.from({ length: 60 }, () => fast.search(query, 9, THIRD)))
+    isOver = true
+    for (const found of atOnce) expect(found).toEqual(expected)
+    // Each looks at nearly two million numbers.
+    expect(turns).toBeGreaterThan(9)
+  })
+
   it('finish what they have when a collection is closed, which still answers then', async () => {
     const other = KernelScan.create<number>(DIMENSION, 'dot', 'exact')!
     const same = new ExactScan<number>(DIMENSION, 'dot')

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { summary } from '../measure.ts'
 import { ownVersion } from './conversation-ours.ts'
-import { reason, round } from './frame.ts'
+import { reason, round, shuffled } from './frame.ts'
 import { installedMb, ownMb } from './installed.ts'
 import { python, versionOf } from './peer-folder.ts'
 import { praisonAi } from './praisonai.ts'
@@ -103,7 +103,7 @@ function compareStarts(
 ): Comparison {
   const runs = starters.map((starter) => new Starts(starter))
   for (let round = -1; round < ROUNDS; round++) {
-    for (const run of runs) run.take(program(run.starter, round), argument, round >= 0)
+    for (const run of shuffled(runs)) run.take(program(run.starter, round), argument, round >= 0)
   }
   return { id, group: 'cold start', what, unit: 'ms', better: 'less', figures: runs.map((run) => run.figure()) }
 }
@@ -144,7 +144,8 @@ function timed([command, ...args]: readonly string[], argument: string): number 
   const began = performance.now()
   const child = spawnSync(command!, [...args, argument], { cwd: import.meta.dirname, encoding: 'utf8' })
   const took = performance.now() - began
-  if (child.status !== 0) throw new Error(child.stderr.trim().split('\n').at(-1) ?? 'failed')
+  if (child.status !== 0)
+    throw new Error(child.stderr.split('\n').find((line) => line.includes('Error')) ?? `ended with ${child.status}`)
   return took
 }
 

@@ -47,7 +47,7 @@ export interface Entrant<Api extends Adapter> {
 const SLICE_US = 20_000
 const MOST_A_SLICE = 100
 /** A contender that has worked so long at one question, and at least three rounds, sits out the rest. */
-const ENOUGH_US = 6_000_000
+const ENOUGH_US = 4_000_000
 const LEAST_ROUNDS = 3
 
 /** Opens all peers in folders of their own; `prepare` checks and seeds each. Who fails is kept with the reason. */
@@ -92,7 +92,7 @@ export async function ask<Api extends Adapter>(
 }
 
 /** Nobody is always the one who works after the heaviest. */
-function shuffled<T>(items: readonly T[]): T[] {
+export function shuffled<T>(items: readonly T[]): T[] {
   return items
     .map((item) => ({ item, at: Math.random() }))
     .toSorted((a, b) => a.at - b.at)

@@ -5,9 +5,15 @@ import { join } from 'node:path'
 import { CONVERSATION_PEERS } from './conversation-contenders.ts'
 import { AT_ONCE, sessionId, text, type ConversationAdapter } from './conversation.ts'
 import type { Adapter, Peer } from './frame.ts'
-import { MARKER, type Writer } from './fsyncs.ts'
+import { MARKER } from './fsyncs.ts'
 import { KV_PEERS } from './kv-contenders.ts'
 import { key, value, type KvAdapter } from './kv.ts'
+
+/** What is done between the marks, and before them. */
+interface Writer<Api extends Adapter> {
+  prepare(api: Api): Promise<unknown>
+  write(api: Api, n: number): Promise<unknown>
+}
 
 const conversation: Writer<ConversationAdapter> = {
   prepare: (api) => api.seed(Array.from({ length: AT_ONCE }, (_, n) => ({ id: sessionId(n), texts: [] }))),

@@ -52,9 +52,3 @@ function counted(group: string, name: string, log: string): number {
   if (marks.length !== 2) throw new Error('strace did not show where the writes began and ended')
   return marks[1]! - marks[0]! - 1
 }
-
-/** What the child does between its two marks. */
-export interface Writer<Api extends Adapter> {
-  prepare(api: Api): Promise<unknown>
-  write(api: Api, n: number): Promise<unknown>
-}

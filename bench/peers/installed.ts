@@ -55,7 +55,7 @@ function nearest(lock: Lock, from: string, name: string): string | undefined {
 }
 
 /** Not counted: packages inside a package, which have a line of their own in the lockfile, and what a compiler left behind. */
-const ELSEWHERE = new Set(['node_modules', 'obj.target', '.deps'])
+const ELSEWHERE = new Set(['node_modules', 'obj', 'obj.target', '.deps'])
 
 /** Of the files below a path. */
 function bytes(path: string): number {

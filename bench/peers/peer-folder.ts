@@ -53,9 +53,9 @@ function isCurrent(): boolean {
 }
 
 function npm(...args: readonly string[]): void {
-  // Under `npm run` the very npm that runs.
+  // Under `npm run` the very npm that runs; another package manager does not know this lockfile.
   const own = process.env['npm_execpath']
-  if (own === undefined) run('npm', args)
+  if (own?.endsWith('npm-cli.js') !== true) run('npm', args)
   else run(process.execPath, [own, ...args])
 }
 

@@ -80,7 +80,8 @@ export class VectorProcess {
     this.#child.send(request)
     const { value, error } = await promise
     this.#child.off('message', resolve).off('exit', ended)
-    this.failure = error
+    // Which file imported it says nothing but where this folder is.
+    this.failure = error?.replace(/ imported from .*/s, '')
     return value
   }
 }

@@ -15,7 +15,7 @@ const README: readonly (readonly [id: string, what: string])[] = [
 ]
 
 /** Those whose acknowledged appends are on disk, as Holdfast's are, used as their documentation shows; the tables have all. */
-const NOT_IN_README = ['Mastra LibSQL, default', 'LangGraph, one message a checkpoint', 'LanceDB flat, optimized']
+const NOT_IN_README = new Set(['Mastra LibSQL, default', 'LangGraph, one message a checkpoint', 'LanceDB flat, optimized'])
 
 const IN_ALL = 'medians of one run, contenders in turns; × is the multiple of Holdfast’s figure'
 
@@ -47,7 +47,7 @@ export function groupCharts(section: string, { comparisons = [] }: Recorded): Fi
 }
 
 function isInReadme({ contender, median }: Figure): boolean {
-  return median !== undefined && !NOT_IN_README.includes(contender)
+  return median !== undefined && !NOT_IN_README.has(contender)
 }
 
 export function chartFile(section: string, group: string): string {

@@ -37,11 +37,19 @@ function sessionTable(dialect: SqlDialect, prefix: string, { sessions }: Convers
   return [
     `CREATE TABLE ${sessions} (workspace ${key} NOT NULL, id ${key} NOT NULL, user_id ${key}, agent_id ${key}, name ${text},
       state ${text} NOT NULL, metadata ${text} NOT NULL, last_seq ${integer} NOT NULL, version ${integer} NOT NULL,
-      created_at ${integer} NOT NULL, updated_at ${integer} NOT NULL, PRIMARY KEY (workspace, id))${tableOptions(dialect)}`,
+      created_at ${integer} NOT NULL, updated_at ${integer} NOT NULL, PRIMARY KEY (${keyOf(dialect, 'id')}))${tableOptions(dialect)}`,
     `CREATE INDEX ${index('time')} ON ${sessions} (workspace, updated_at, id)`,
     `CREATE INDEX ${index('user')} ON ${sessions} (workspace, user_id, updated_at, id)${where('user_id')}`,
     `CREATE INDEX ${index('agent')} ON ${sessions} (workspace, agent_id, updated_at, id)${where('agent_id')}`,
   ]
+}
+
+/**
+ * The columns that name a session. Both are always given, in whatever order: on SQLite the one that tells most comes first, as it compares
+ * the first column of a key much quicker than the next ones.
+ */
+function keyOf(dialect: SqlDialect, session: string): string {
+  return dialect.name === 'sqlite' ? `${session}, workspace` : `workspace, ${session}`
 }
 
 /** Postgres only: lower-cased text for searches, where it is more than the content with its ASCII letters lower-cased. */
@@ -53,14 +61,15 @@ function messageTable(dialect: SqlDialect, prefix: string, { messages }: Convers
   const columns = `workspace ${key} NOT NULL, session_id ${key} NOT NULL, seq ${integer} NOT NULL, id ${key} NOT NULL, role ${text} NOT NULL,
       content ${text}, escaped ${boolean} NOT NULL, parts ${text}, tool_calls ${text}, tool_call_id ${text}, metadata ${text},
       created_at ${integer} NOT NULL${dialect.name === 'postgres' ? `, ${FOLDED_COLUMNS.map((name) => `${name} ${text}`).join(', ')}` : ''}`
+  const session = keyOf(dialect, 'session_id')
   // On SQLite the full-text index refers to `n`, which no later row may take over: hence AUTOINCREMENT.
   const keyed =
     dialect.name === 'sqlite'
-      ? `n INTEGER PRIMARY KEY AUTOINCREMENT, ${columns}, UNIQUE (workspace, session_id, seq)`
-      : `${columns}, PRIMARY KEY (workspace, session_id, seq)`
+      ? `n INTEGER PRIMARY KEY AUTOINCREMENT, ${columns}, UNIQUE (${session}, seq)`
+      : `${columns}, PRIMARY KEY (${session}, seq)`
   return [
     `CREATE TABLE ${messages} (${keyed})${tableOptions(dialect)}`,
-    `CREATE UNIQUE INDEX ${index} ON ${messages} (workspace, session_id, id)`,
+    `CREATE UNIQUE INDEX ${index} ON ${messages} (${session}, id)`,
   ]
 }
 

@@ -3,15 +3,15 @@ import { KERNEL_BASE64 } from './kernel-binary.ts'
 
 /** Addresses are bytes from the beginning of the memory. */
 export interface Kernel {
+  /** How many bits are set: their numbers are in `out`, which is written to some bytes behind them too. */
+  list(bitmap: number, words: number, out: number): number
   /** See kernel.wat: how many rows were written to `out`. */
   scan(
     codes: number,
     stride: number,
-    factors: number,
-    errors: number,
-    offsets: number,
-    bitmap: number,
-    words: number,
+    figures: number,
+    rows: number,
+    count: number,
     query: number,
     queryFactor: number,
     queryError: number,
@@ -19,13 +19,14 @@ export interface Kernel {
     rounding: number,
     state: number,
     limit: number,
+    dots: number,
     out: number,
   ): number
   dots: Exactly
   squares: Exactly
   largest(floats: number, length: number): number
   quantise(floats: number, length: number, step: number, perStep: number, codes: number): number
-  gather(rows: number, count: number, column: number, out: number): void
+  lengths(rows: number, count: number, figures: number, out: number): void
 }
 
 type Exactly = (rows: number, count: number, floats: number, stride: number, query: number, length: number, out: number) => void

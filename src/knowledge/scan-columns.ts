@@ -103,15 +103,24 @@ class Column {
   matching(leaf: Leaf, words: number, metadata: readonly JsonObject[]): Uint32Array {
     const accepts = toPredicate(leaf)
     const verdicts = this.#verdicts(leaf, accepts)
-    const codes = this.#codes
-    const result = new Uint32Array(words)
     const rows = Math.min(metadata.length, words * 32)
-    for (let row = 0; row < rows; row++) {
-      const code = codes[row]!
-      const holds = code === UNCODED ? Number(accepts(metadata[row]!)) : verdicts[code]!
-      result[row >>> 5]! |= holds << (row & 31)
-    }
+    const result = new Uint32Array(words)
+    for (let word = 0; word * 32 < rows; word++) result[word] = this.#word(word * 32, Math.min(rows, word * 32 + 32), verdicts)
+    if (this.#composites.size >= MAX_COMPOSITES) this.#addUncoded(result, rows, (row) => accepts(metadata[row]!))
     return result
+  }
+
+  #word(from: number, to: number, verdicts: Uint8Array): number {
+    const codes = this.#codes
+    let bits = 0
+    for (let row = from; row < to; row++) bits |= verdicts[codes[row]!]! << (row - from)
+    return bits
+  }
+
+  #addUncoded(result: Uint32Array, rows: number, holds: (row: number) => boolean): void {
+    for (let row = 0; row < rows; row++) {
+      if (this.#codes[row] === UNCODED && holds(row)) result[row >>> 5]! |= 1 << (row & 31)
+    }
   }
 
   /** For each value, 1 where the condition holds. */

@@ -3,7 +3,7 @@
  *
  * A row is written once. A changed document gets another row, and the old one is only used again when no search is under way that began
  * while it was in use. Each search takes along a bitmap of the rows that count as of its call. So whatever is written meanwhile, the
- * threads read nothing that changes, and need no locks.
+ * threads use nothing that changes, and need no locks: other rows they may read in passing, but make nothing of them.
  */
 import type { JsonObject } from '../store/contract.ts'
 import type { Distance } from './contract.ts'
@@ -12,25 +12,29 @@ import { createMemory, hasKernel, PAGE_BYTES, type SharedMemory } from './kernel
 import { Best } from './scan-best.ts'
 import { countBits, setBits, sharedBits } from './scan-bits.ts'
 import { MetadataColumns } from './scan-columns.ts'
-import { layoutOf, maxRows, type Layout } from './scan-layout.ts'
+import { FIGURES, layoutOf, maxRows, type Layout } from './scan-layout.ts'
 import { PartSearch, type Found, type Part } from './scan-part.ts'
 import { PoolMember } from './scan-pool.ts'
 import { queryLoss } from './scan-quantise.ts'
+import { hasRoom, isNext, whenRoom } from './scan-turns.ts'
 import type { Neighbour, ScanMode, VectorScan } from './scan-types.ts'
 
 /** Numbers in all vectors of a collection from which on it has use for threads. */
 const POOL_FROM = 4_000_000
-/**
- * Numbers in the rows of a search up to which it takes a fraction of a millisecond, and less than the way to another thread and back. All such
- * searches of one turn of the event loop may look at `INLINE_A_TURN` here.
- */
+/** Numbers that a search looks at up to which it takes a fraction of a millisecond, and less than the way to another thread and back. */
 const INLINE_UP_TO = 5_000_000
-const INLINE_A_TURN = 10_000_000
 
 /** Filters whose rows are remembered until the next write. */
 const MAX_SNAPSHOTS = 16
 
 const NO_METADATA: JsonObject = {}
+
+/** The rows that a filter holds for, of those that count. */
+interface Snapshot {
+  readonly bitmap: Uint32Array
+  /** How many they are. */
+  readonly rows: number
+}
 
 export class KernelScan<T> implements VectorScan<T> {
   readonly maxRows: number
@@ -50,7 +54,7 @@ export class KernelScan<T> implements VectorScan<T> {
   /** Numbers of the searches under way, ascending. */
   readonly #underWay = new Set<number>()
   /** By filter, as of the last write. */
-  readonly #snapshots = new Map<string, Uint32Array>()
+  readonly #snapshots = new Map<string, Snapshot>()
   #searches = 0
   #blocks = 0
   #live = new Uint32Array(0)
@@ -58,8 +62,6 @@ export class KernelScan<T> implements VectorScan<T> {
   #doubles: Float64Array = new Float64Array(0)
   #member: PoolMember | undefined
   #closed = false
-  /** Numbers that this turn's searches have looked at here. */
-  #thisTurn = 0
 
   constructor(memory: SharedMemory, layout: Layout, mode: ScanMode) {
     this.maxRows = maxRows(layout)
@@ -82,7 +84,7 @@ export class KernelScan<T> implements VectorScan<T> {
     return this.#rows.size
   }
 
-  /** Whether searches go to other threads. */
+  /** Whether there are other threads to search in. */
   get threaded(): boolean {
     return (this.#member?.threads ?? 0) > 0
   }
@@ -115,19 +117,21 @@ export class KernelScan<T> implements VectorScan<T> {
   }
 
   matching(filter: FilterNode): string[] {
-    return setBits(this.#marked(filter)).map((row) => this.#ids[row]!)
+    return setBits(this.#marked(filter).bitmap).map((row) => this.#ids[row]!)
   }
 
   async search(query: Float32Array, limit: number, filter?: FilterNode): Promise<Neighbour<T>[]> {
     // Up to the first wait, nothing can change.
     const search = ++this.#searches
-    const bitmap = this.#marked(filter)
+    const { bitmap, rows } = this.#marked(filter)
     const part: Part = { query, limit, inFull: this.#inFull, firstBlock: 0, bitmap }
-    const parts = this.#parts(part)
-    if (parts.length === 0) return this.#best(limit, [this.#inline.run(part)])
+    const numbers = rows * this.#layout.dimension
+    const isForHere = numbers <= INLINE_UP_TO || !this.threaded
+    if (isForHere && hasRoom(numbers)) return this.#best(limit, [this.#inline.run(part)])
     this.#underWay.add(search)
     try {
-      return this.#best(limit, await this.#searchInThreads(part, parts))
+      const isSoonHere = isForHere && (isNext(numbers) || !this.threaded)
+      return this.#best(limit, isSoonHere ? await this.#searchHere(part, numbers) : await this.#searchInThreads(part))
     } finally {
       this.#underWay.delete(search)
       this.#leaveIfClosed()
@@ -140,12 +144,17 @@ export class KernelScan<T> implements VectorScan<T> {
     this.#leaveIfClosed()
   }
 
+  async #searchHere(part: Part, numbers: number): Promise<Found[]> {
+    await whenRoom(numbers)
+    return [this.#inline.run(part)]
+  }
+
   /** What threads cannot do for whatever reason is done here. */
-  async #searchInThreads(whole: Part, parts: readonly Part[]): Promise<Found[]> {
+  async #searchInThreads(part: Part): Promise<Found[]> {
     try {
-      return await this.#member!.search(parts)
+      return await this.#member!.search(this.#parts(part, this.#member!.threads))
     } catch {
-      return [this.#inline.run(whole)]
+      return [this.#inline.run(part)]
     }
   }
 
@@ -157,10 +166,8 @@ export class KernelScan<T> implements VectorScan<T> {
     return best.sorted().map(({ row, score }) => ({ id: this.#ids[row]!, score, value: this.#values[row] as T }))
   }
 
-  /** None where the search is for this thread. */
-  #parts(whole: Part): Part[] {
-    const threads = this.#member?.threads ?? 0
-    if (threads === 0 || this.#isForHere(countBits(whole.bitmap) * this.#layout.dimension)) return []
+  /** One for each thread. */
+  #parts(whole: Part, threads: number): Part[] {
     const words = this.#layout.blockRows / 32
     const each = Math.ceil(this.#blocks / threads)
     const parts: Part[] = []
@@ -170,20 +177,14 @@ export class KernelScan<T> implements VectorScan<T> {
     return parts
   }
 
-  #isForHere(numbers: number): boolean {
-    if (numbers > INLINE_UP_TO || this.#thisTurn + numbers > INLINE_A_TURN) return false
-    if (this.#thisTurn === 0) setImmediate(() => (this.#thisTurn = 0)).unref()
-    this.#thisTurn += numbers
-    return true
-  }
-
   /** Never written to: threads read it, and searches that find nothing changed since share it. */
-  #marked(filter: FilterNode | undefined): Uint32Array {
+  #marked(filter: FilterNode | undefined): Snapshot {
     const key = filter === undefined ? '' : JSON.stringify(filter)
     const known = this.#snapshots.get(key)
     if (known !== undefined) return known
-    const marked = sharedBits(filter === undefined ? this.#live : this.#columns.matching(filter, this.#live.length))
-    for (let i = 0; i < marked.length; i++) marked[i]! &= this.#live[i]!
+    const bitmap = sharedBits(filter === undefined ? this.#live : this.#columns.matching(filter, this.#live.length))
+    for (let i = 0; i < bitmap.length; i++) bitmap[i]! &= this.#live[i]!
+    const marked = { bitmap, rows: filter === undefined ? this.size : countBits(bitmap) }
     if (this.#snapshots.size >= MAX_SNAPSHOTS) this.#snapshots.delete(this.#snapshots.keys().next().value!)
     this.#snapshots.set(key, marked)
     return marked
@@ -229,16 +230,16 @@ export class KernelScan<T> implements VectorScan<T> {
   }
 
   #write(row: number, vector: Float32Array): void {
-    const { firstBlock, blockBytes, blockRows, floatStride, floats, factors, errors, offsets, norms } = this.#layout
+    const { firstBlock, blockBytes, blockRows, floatStride, floats, figures } = this.#layout
     const block = firstBlock + Math.floor(row / blockRows) * blockBytes
     const inBlock = row % blockRows
     this.#floats.set(vector, (block + floats + inBlock * floatStride) / 4)
-    const figures = this.#inline.encode(row, this.#loss)
-    const at = block / 8 + inBlock
-    this.#doubles[at + factors / 8] = figures.factor
-    this.#doubles[at + errors / 8] = figures.error
-    this.#doubles[at + offsets / 8] = figures.offset
-    this.#doubles[at + norms / 8] = figures.norm
+    const { factor, error, offset, norm } = this.#inline.encode(row, this.#loss)
+    const at = (block + figures + inBlock * FIGURES) / 8
+    this.#doubles[at] = factor
+    this.#doubles[at + 1] = error
+    this.#doubles[at + 2] = offset
+    this.#doubles[at + 3] = norm
   }
 
   #startThreads(): void {

@@ -2,7 +2,7 @@
 import { createKernel, type Kernel, type SharedMemory } from './kernel.ts'
 import { setBits } from './scan-bits.ts'
 import { MAX_HEAP, type Layout } from './scan-layout.ts'
-import { CODE_MAX, quantiseQuery, rowFigures, type RowFigures } from './scan-quantise.ts'
+import { CODE_MAX, quantiseQuery, rowFigures, type QueryFigures, type RowFigures } from './scan-quantise.ts'
 import { cosine, euclideanScore, norm } from './score.ts'
 
 export interface Part {
@@ -35,6 +35,7 @@ export class PartSearch {
   readonly #out: Float64Array
   readonly #queryCodes: Int16Array
   readonly #queryFloats: Float32Array
+  readonly #seen = new Growing()
 
   constructor(memory: SharedMemory, layout: Layout, slot: number) {
     const { buffer } = memory
@@ -53,9 +54,10 @@ export class PartSearch {
   }
 
   run(part: Part): Found {
+    const queryNorm = norm(part.query)
     this.#queryFloats.set(part.query)
-    const candidates = part.inFull || part.limit > MAX_HEAP ? this.#marked(part) : this.#promising(part)
-    return best(this.#scored(candidates, norm(part.query)), part.limit)
+    const candidates = part.inFull || part.limit > MAX_HEAP ? this.#marked(part) : this.#promising(part, queryNorm)
+    return best(this.#scored(candidates, queryNorm), part.limit)
   }
 
   /** Makes the codes of a row whose floats are in their place. Not while a search runs in this slot. */
@@ -79,17 +81,15 @@ export class PartSearch {
   }
 
   /** Those that may be among the best, by their codes: every row's upper bound that reaches the worst of the best lower bounds. */
-  #promising(part: Part): Uint32Array {
+  #promising(part: Part, queryNorm: number): Uint32Array {
     const { blockRows, distance } = this.#layout
-    const queryNorm = norm(part.query)
     const figures = quantiseQuery(part.query, queryNorm, distance, this.#queryCodes)
     const words = blockRows / 32
-    const seen = new Growing()
+    const seen = this.#seen
+    seen.clear()
     this.#state[0] = 0
     for (let i = 0; i * words < part.bitmap.length; i++) {
-      const marked = part.bitmap.subarray(i * words, (i + 1) * words)
-      if (marked.every((word) => word === 0)) continue
-      this.#bitmap.set(marked)
+      this.#bitmap.set(part.bitmap.subarray(i * words, (i + 1) * words))
       const block = part.firstBlock + i
       const count = this.#scan(block, part.limit, figures)
       for (let j = 0; j < count; j++) seen.add(block * blockRows + this.#outRows[j * 4]!, this.#out[j * 2 + 1]!)
@@ -98,14 +98,16 @@ export class PartSearch {
     return seen.rows(floor)
   }
 
-  #scan(block: number, limit: number, figures: ReturnType<typeof quantiseQuery>): number {
-    const { codeStride, factors, errors, offsets, blockRows, bitmap, queryCodes, out } = this.#layout
-    const at = this.#blockAt(block)
+  #scan(block: number, limit: number, query: QueryFigures): number {
+    const { codeStride, figures, blockRows, bitmap, rows, dots, queryCodes, out } = this.#layout
     const slot = this.#slot
-    const { factor, error, offsetError, rounding } = figures
-    const columns = [at + factors, at + errors, at + offsets] as const
-    const query = [slot + queryCodes, factor, error, offsetError, rounding] as const
-    return this.#kernel.scan(at, codeStride, ...columns, slot + bitmap, blockRows / 32, ...query, slot, limit, slot + out)
+    const count = this.#kernel.list(slot + bitmap, blockRows / 32, slot + rows)
+    if (count === 0) return 0
+    const at = this.#blockAt(block)
+    const { factor, error, offsetError, rounding } = query
+    const asked = [slot + queryCodes, factor, error, offsetError, rounding] as const
+    const listed = [at, codeStride, at + figures, slot + rows, count] as const
+    return this.#kernel.scan(...listed, ...asked, slot, limit, slot + dots, slot + out)
   }
 
   /** The scores of rows that ascend. */
@@ -132,7 +134,7 @@ export class PartSearch {
       for (let i = 0; i < scores.length; i++) scores[i] = euclideanScore(this.#out[i]!)
       return
     }
-    this.#kernel.gather(slot + rows, scores.length, at + this.#layout.norms, slot + out + scores.length * 8)
+    this.#kernel.lengths(slot + rows, scores.length, at + this.#layout.figures, slot + out + scores.length * 8)
     for (let i = 0; i < scores.length; i++) scores[i] = cosine(this.#out[i]!, queryNorm, this.#out[scores.length + i]!)
   }
 
@@ -141,13 +143,17 @@ export class PartSearch {
   }
 }
 
-/** The scores from the best `limit` on, with all that tie with the last. */
+/** The scores from the best `limit` on, with all that tie with the last. It works in place. */
 function best({ rows, scores }: Found, limit: number): Found {
   if (rows.length <= limit) return { rows, scores }
   const worst = nthLargest(scores, limit)
-  const kept = new Growing()
-  for (let i = 0; i < rows.length; i++) if (scores[i]! >= worst) kept.add(rows[i]!, scores[i]!)
-  return kept.found()
+  let kept = 0
+  for (let i = 0; i < rows.length; i++) {
+    if (!(scores[i]! >= worst)) continue
+    rows[kept] = rows[i]!
+    scores[kept++] = scores[i]!
+  }
+  return { rows: rows.slice(0, kept), scores: scores.slice(0, kept) }
 }
 
 /** By a heap of the largest so far, with the smallest of them on top. */
@@ -168,10 +174,14 @@ function nthLargest(values: Float64Array, n: number): number {
   return heap[0]!
 }
 
+const FIRST_ROOM = 256
+/** Room that is kept for the next search. */
+const MAX_ROOM = 65_536
+
 /** Rows and a number with each. */
 class Growing {
-  #rows = new Uint32Array(256)
-  #numbers = new Float64Array(256)
+  #rows = new Uint32Array(FIRST_ROOM)
+  #numbers = new Float64Array(FIRST_ROOM)
   #length = 0
 
   add(row: number, value: number): void {
@@ -181,15 +191,18 @@ class Growing {
   }
 
   /** Those whose number is not below the floor. */
-  rows(floor = -Infinity): Uint32Array {
+  rows(floor: number): Uint32Array {
     let kept = 0
     const rows = new Uint32Array(this.#length)
     for (let i = 0; i < this.#length; i++) if (!(this.#numbers[i]! < floor)) rows[kept++] = this.#rows[i]!
     return rows.subarray(0, kept)
   }
 
-  found(): Found {
-    return { rows: this.#rows.slice(0, this.#length), scores: this.#numbers.slice(0, this.#length) }
+  clear(): void {
+    this.#length = 0
+    if (this.#rows.length <= MAX_ROOM) return
+    this.#rows = new Uint32Array(FIRST_ROOM)
+    this.#numbers = new Float64Array(FIRST_ROOM)
   }
 
   #grow(): void {

@@ -48,7 +48,8 @@ export interface QueryFigures {
 
 /** Writes the 16-bit codes of a query. */
 export function quantiseQuery(query: Float32Array, norm: number, distance: Distance, codes: Int16Array): QueryFigures {
-  const largest = query.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+  let largest = 0
+  for (let i = 0; i < query.length; i++) largest = Math.max(largest, Math.abs(query[i]!))
   const scale = largest === 0 ? 0 : Math.min(QUERY_MAX / largest, longestQuery(query.length) / norm)
   codes.fill(0)
   for (let i = 0; i < query.length; i++) codes[i] = Math.round(query[i]! * scale)

@@ -19,8 +19,8 @@ export function createScan<T>(dimension: number, distance: Distance, options: Sc
   return new AutoScan(dimension, distance, options)
 }
 
-/** Numbers in all vectors from which on the kernel is worth its memory: plain JavaScript takes about 0.3 ms for so many. */
-export const KERNEL_FROM = 500_000
+/** Numbers in all vectors from which on the kernel is worth its memory: plain JavaScript takes about 0.1 ms for so many. */
+export const KERNEL_FROM = 150_000
 
 type KernelModule = typeof import('./scan-kernel.ts')
 let loading: Promise<KernelModule> | undefined

@@ -1,7 +1,7 @@
 /** Values to what is stored and back: as they are, or sealed in their place. */
 import { contextOf, type Sealer } from '../encryption/sealer.ts'
 import { HoldfastError } from '../errors.ts'
-import { chunkCount, corrupt, encodeHead, type Chunked, type StoredRecord } from './record.ts'
+import { chunkCount, corrupt, newRecord, type Chunked, type StoredRecord } from './record.ts'
 
 /** A value that is to be written: its bytes, or the chunks that hold them already. */
 export interface Draft {
@@ -32,12 +32,11 @@ export class Codec {
   }
 
   encode(key: string, { size, expiresAt, bytes = NOTHING, chunks }: Draft): Uint8Array {
-    const head = encodeHead({ sealed: this.sealed, size, expiresAt, chunks })
-    const payload = this.#sealer === undefined ? bytes : this.#sealer.seal(bytes, this.#recordContext(key, head))
-    const record = new Uint8Array(head.length + payload.length)
-    record.set(head)
-    record.set(payload, head.length)
-    return record
+    const fields = { sealed: this.sealed, size, expiresAt, chunks }
+    if (this.#sealer === undefined) return behind(newRecord(fields, bytes.length), bytes)
+    const head = newRecord(fields, 0)
+    const payload = this.#sealer.seal(bytes, this.#recordContext(key, head))
+    return behind(newRecord(fields, payload.length), payload)
   }
 
   /** The value in a record, as bytes of their own; nothing where it is in chunks. The record is proven genuine where it is encrypted. */
@@ -89,6 +88,12 @@ export class Codec {
   #chunkContext(key: string, generation: string, index: number): Uint8Array {
     return contextOf('chunk', this.#space, key, generation, index)
   }
+}
+
+/** The record with its payload in the room that was left for it. */
+function behind(record: Uint8Array, payload: Uint8Array): Uint8Array {
+  record.set(payload, record.length - payload.length)
+  return record
 }
 
 export function nameOf(key: string): string {

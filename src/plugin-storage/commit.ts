@@ -5,7 +5,7 @@
  * the value grows and given back after it has shrunk; whoever dies in between leaves the counter too high, and `reconcile` mends it.
  */
 import type { HoldfastError } from '../errors.ts'
-import type { StateAdd, StateCheck, StateCommit, StateCommitResult, StateSet } from '../state/contract.ts'
+import type { StateAdd, StateCheck, StateCommit, StateSet } from '../state/contract.ts'
 import type { BackendCall } from '../store/contract.ts'
 import { removeGeneration } from './chunks.ts'
 import { nameOf, type Draft } from './codec.ts'
@@ -13,6 +13,7 @@ import { backOff, isCertainlyNotApplied, leftToReconcile, MAX_ATTEMPTS, nothingA
 import { CHUNK_PREFIX, expiryKey, MARK, META, USED, valueKey, writingKey } from './layout.ts'
 import { chunkCount, type Chunked, type RecordHead, type StoredRecord } from './record.ts'
 import type { Meta, Scope } from './scope.ts'
+import type { Applied } from './together.ts'
 
 export interface Change {
   readonly key: string
@@ -67,7 +68,7 @@ export function growthOf({ old, draft }: Pick<Change, 'old' | 'draft'>): number 
 
 async function commitTogether(scope: Scope, change: Change, limit: number, call: BackendCall): Promise<Verdict> {
   const add = additionsOf(growthOf(change), limit)
-  if (scope.atomicity === 'all') return verdictOf(scope, change, await scope.space.commit(commitOfAll(scope, change, add), call))
+  if (scope.atomicity === 'all') return verdictOf(scope, change, await scope.together.commit(commitOfAll(scope, change, add), call))
   await announceExpiry(scope, change, call)
   return verdictOf(scope, change, await scope.space.commit({ ...commitOfValue(scope, change), add }, call))
 }
@@ -142,7 +143,7 @@ function additionsOf(by: number, limit: number): StateAdd[] {
   return [by < 0 || limit === Infinity ? { key: USED, by } : { key: USED, by, max: limit }]
 }
 
-function verdictOf(scope: Scope, { key, draft }: Change, result: StateCommitResult): Verdict {
+function verdictOf(scope: Scope, { key, draft }: Change, result: Applied): Verdict {
   if (result.applied) return 'applied'
   if (result.reason === 'max') return 'full'
   if (result.reason === 'not-integer') throw brokenCounter(scope)

@@ -28,7 +28,7 @@ export async function change<T>(
 ): Promise<T> {
   let swept = false
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const old = await scope.find(key, call).catch(nothingApplied)
+    const old = await scope.findToChange(key, call).catch(nothingApplied)
     const { result, write } = decide(old)
     if (write === undefined) return result
     const draft = write === 'delete' ? undefined : write

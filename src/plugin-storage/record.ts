@@ -40,18 +40,30 @@ const FIXED_BYTES = 2 + UINT48
 /** The longest head. */
 export const MAX_HEAD_BYTES = FIXED_BYTES + UINT48 + GENERATION_LENGTH + UINT32
 
-export function encodeHead({ sealed, size, expiresAt, chunks }: RecordHead): Uint8Array {
+/** A record with this head and room for as many bytes behind it. */
+export function newRecord({ sealed, size, expiresAt, chunks }: RecordHead, room: number): Uint8Array {
   const flags = (sealed ? SEALED : 0) | (expiresAt === undefined ? 0 : EXPIRES) | (chunks === undefined ? 0 : CHUNKED)
-  const head = Buffer.alloc(headBytes(flags))
-  head[0] = FORMAT
-  head[1] = flags
-  let at = head.writeUIntBE(size, 2, UINT48)
-  if (expiresAt !== undefined) at = head.writeUIntBE(expiresAt, at, UINT48)
-  if (chunks !== undefined) {
-    at += head.write(chunks.generation, at, 'latin1')
-    head.writeUInt32BE(chunks.chunkBytes, at)
+  const record = new Uint8Array(headBytes(flags) + room)
+  record[0] = FORMAT
+  record[1] = flags
+  writeUint48(record, 2, size)
+  if (expiresAt !== undefined) writeUint48(record, FIXED_BYTES, expiresAt)
+  if (chunks !== undefined) writeChunked(record, record.length - room - GENERATION_LENGTH - UINT32, chunks)
+  return record
+}
+
+/** By hand: a `Buffer` over these few bytes would cost more than all of the head. */
+function writeUint48(bytes: Uint8Array, at: number, value: number): void {
+  let rest = value
+  for (let i = UINT48 - 1; i >= 0; i--) {
+    bytes[at + i] = rest % 256
+    rest = Math.floor(rest / 256)
   }
-  return head
+}
+
+function writeChunked(bytes: Uint8Array, at: number, { generation, chunkBytes }: Chunked): void {
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  view.writeUInt32BE(chunkBytes, at + view.write(generation, at, 'latin1'))
 }
 
 /** `what` names the value in the error for what is no record. */

@@ -11,6 +11,7 @@ import { backOff, nothingApplied } from './contention.ts'
 import { Codec, nameOf } from './codec.ts'
 import { indexKey, indexSpace, META, scopeSpace, USED, valueKey, type ScopeId } from './layout.ts'
 import { corrupt, decodeRecord, isExpired, MAX_HEAD_BYTES, type StoredRecord } from './record.ts'
+import { Together } from './together.ts'
 
 /**
  * How much one commit of the backend holds together. `all`: value, counter, and everything around them. `counter`: value and counter.
@@ -51,6 +52,8 @@ export class Scope {
   readonly keysPerCommit: number
   /** Bytes of the largest value that is stored in one piece, and of a chunk. */
   readonly chunkBytes: number
+  /** The space, for changes of many values at the same moment. */
+  readonly together: Together
   readonly #state: StateStore
   readonly #index: StateSpace
   #meta: Meta | undefined
@@ -68,6 +71,10 @@ export class Scope {
     this.codec = new Codec(this.space.name, encryption?.sealer(PURPOSE, id.workspaceId))
     this.keysPerCommit = Math.min(core.backend.capabilities.commitKeys, core.limits.batch ?? Infinity)
     this.atomicity = atomicityOf(this.keysPerCommit)
+    this.together = new Together(this.space, {
+      keysPerCommit: this.keysPerCommit,
+      bytesPerCommit: core.limits.commitBytes ?? Infinity,
+    })
     const room = (core.limits.valueBytes ?? Infinity) - MAX_HEAD_BYTES - this.codec.overhead
     this.chunkBytes = Math.max(1, Math.min(chunkBytes, room))
   }
@@ -83,6 +90,12 @@ export class Scope {
     const [meta, entry] = await this.space.entries([META, place], call)
     this.#checkMode(meta && readMeta(meta))
     return toRecord(entry, key)
+  }
+
+  /** `find` before a change, which many may be about to make. */
+  async findToChange(key: string, call: BackendCall): Promise<StoredRecord | undefined> {
+    if (!this.#modeChecked || this.atomicity !== 'all') return this.find(key, call)
+    return toRecord(await this.together.entry(valueKey(key), call), key)
   }
 
   /** One answer a key. */
