@@ -1,6 +1,6 @@
 /** All sections, in the order of the report. What a section runs is loaded when it runs: the report needs none of it. */
 import { peerVectorsProse } from './prose-vectors.ts'
-import { EMBEDDED, PEERS, SERVERS } from './prose.ts'
+import { EMBEDDED, PEERS, SERVERS, SIZES } from './prose.ts'
 import { readRecorded, type Outcome } from './recorded.ts'
 import type { Section } from './section.ts'
 
@@ -44,6 +44,14 @@ export const SECTIONS: readonly Section[] = [
     prose: () => EMBEDDED,
     large: false,
     run: async () => (await import('../embedded.ts')).embedded(),
+  },
+  {
+    name: 'sizes',
+    flag: '--sizes',
+    title: 'From a thousand to a million',
+    prose: () => SIZES,
+    large: true,
+    run: async (names) => (await import('../sizes.ts')).sizes(names),
   },
   {
     name: 'async-sqlite',

@@ -119,7 +119,7 @@ export class ConversationStore implements StoreBase {
 
   async getSession(id: string, options?: CallOptions): Promise<Session | undefined> {
     checkId(id, 'id')
-    return this.#scope.run('getSession', 'read', options, async (call) => {
+    return await this.#scope.run('getSession', 'read', options, async (call) => {
       const record = await this.#backend.getSession(this.workspaceId, id, call)
       return record && toSession(record)
     })
@@ -158,7 +158,7 @@ export class ConversationStore implements StoreBase {
   /** One page of the sessions that satisfy every given condition, newest `updatedAt` first unless `order` says otherwise. */
   async listSessions(query: SessionQuery & CallOptions = {}): Promise<Page<Session>> {
     const wanted = sessionQuery(query)
-    return this.#scope.run('listSessions', 'read', query, async (call) => {
+    return await this.#scope.run('listSessions', 'read', query, async (call) => {
       const { records, more } = await this.#derived.page(wanted, call)
       const items = records.map(toSession)
       return more ? { items, cursor: sessionCursor(wanted.order, records.at(-1)!) } : { items }
@@ -194,7 +194,7 @@ export class ConversationStore implements StoreBase {
     checkId(sessionId, 'sessionId')
     const wanted = messageQuery(query)
     const order = messageOrder(query)
-    return this.#scope.run('getMessages', 'read', query, async (call) => {
+    return await this.#scope.run('getMessages', 'read', query, async (call) => {
       const records = await this.#backend.readMessages(this.workspaceId, sessionId, wanted, call)
       const messages = records.map((record) => toMessage(sessionId, record))
       return order === wanted.order ? messages : messages.toReversed()

@@ -7,6 +7,8 @@ import type { Script } from './sql.ts'
 export interface Transactor {
   /** Milliseconds that a write waits for the lock before `UNAVAILABLE`. */
   readonly lockTimeoutMs: number
+  /** Whether others can read past a transaction that is open for several turns of the event loop. */
+  readonly readsBeside: boolean
   /** Runs a statement without values. */
   execute(sql: string): void
   drive<T>(script: () => Script<T>): T
@@ -28,16 +30,28 @@ interface Job {
   result: unknown
 }
 
-/** A transaction ends when the event loop has waited this long for it. */
+/** The event loop gets its turn when it has waited this long. */
 const TURN_MS = 10
+/** A turn that took longer leaves the commit to the next one. */
+const COMMIT_AT_ONCE_MS = 3
+/** A transaction that goes on in the next turn ends after this long, whatever else is queued. */
+const TRANSACTION_MS = 50
 /** After this long without a break, the lock is left free for a moment, or other processes would starve. */
 const HOG_MS = 100
 const BREAK_MS = 2
 
 export class GroupCommit {
   readonly #db: Transactor
+  /** Jobs that the open transaction, if there is one, has not come to. */
   #queue: Job[] = []
+  /** Jobs that ran in the open transaction. */
+  #ran: Job[] = []
+  /** When the open transaction began. */
+  #openSince: number | undefined
+  /** Savepoints guard the jobs of the open transaction. */
+  #guarded = false
   #scheduled = false
+  #queuedAt: number | undefined
   #busySince: number | undefined
   #whenDrained: (() => void)[] = []
 
@@ -45,10 +59,16 @@ export class GroupCommit {
     this.#db = db
   }
 
+  /** True while what a transaction has done so far is to be seen by nobody. */
+  get isOpen(): boolean {
+    return this.#openSince !== undefined
+  }
+
   /** Queues a script; resolves with its value once the transaction that holds it is durable. */
   add<T>(script: () => Script<T>, signal?: AbortSignal): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const deadline = performance.now() + this.#db.lockTimeoutMs
+      // One look at the clock for all that is queued in a turn.
+      const deadline = (this.#queuedAt ??= performance.now()) + this.#db.lockTimeoutMs
       const job: Job = { script, resolve, reject, signal, deadline, failed: false, result: undefined }
       this.#queue.push(job)
       signal?.addEventListener('abort', () => this.#drop(job), { once: true })
@@ -56,9 +76,9 @@ export class GroupCommit {
     })
   }
 
-  /** Resolves when nothing is queued. */
+  /** Resolves when nothing is queued or under way. */
   drained(): Promise<void> {
-    if (this.#queue.length === 0) return Promise.resolve()
+    if (this.#isIdle) return Promise.resolve()
     return new Promise((resolve) => this.#whenDrained.push(resolve))
   }
 
@@ -79,63 +99,96 @@ export class GroupCommit {
 
   readonly #flush = (): void => {
     this.#scheduled = false
+    this.#queuedAt = undefined
     const began = performance.now()
     let delayMs = 0
-    if (this.#queue.length > 0) {
-      try {
-        this.#transact(began)
-      } catch (error) {
-        delayMs = this.#notBegun(error)
-      }
+    try {
+      this.#turn(began)
+    } catch (error) {
+      delayMs = this.#notBegun(this.#undone(error))
     }
-    if (this.#queue.length === 0) {
+    if (this.#isIdle) {
       this.#busySince = undefined
       this.#settleDrained()
       return
     }
     this.#busySince ??= began
-    if (delayMs === 0 && performance.now() - this.#busySince > HOG_MS) {
+    if (delayMs === 0 && !this.isOpen && performance.now() - this.#busySince > HOG_MS) {
       this.#busySince = undefined
       delayMs = BREAK_MS
     }
     this.#schedule(delayMs)
   }
 
-  /**
-   * One transaction over the jobs of a turn. Savepoints would let each job be undone by itself, but they copy every page that it touches and
-   * double its cost; so the jobs first run without, and again with them in the rare case that one failed half-way.
-   */
-  #transact(began: number): void {
-    this.#db.execute('BEGIN IMMEDIATE')
-    let count = this.#runJobs(began, false)
-    if (count === undefined) {
-      this.#db.execute('ROLLBACK')
-      this.#db.execute('BEGIN IMMEDIATE')
-      count = this.#runJobs(performance.now(), true)!
-    }
-    const jobs = this.#queue
-    this.#queue = jobs.slice(count)
-    jobs.length = count
-    this.#commit(jobs)
+  get #isIdle(): boolean {
+    return this.#queue.length === 0 && !this.isOpen
   }
 
   /**
-   * Runs jobs until the queue is empty or the turn is over, and gives how many it ran. Undefined: one failed half-way, and nothing guards
-   * the others.
+   * A part of a transaction, or all of it. Savepoints would let each job be undone by itself, but they copy every page that it touches and
+   * double its cost; so the jobs first run without, and again with them in the rare case that one failed half-way.
    */
-  #runJobs(began: number, guarded: boolean): number | undefined {
+  #turn(began: number): void {
+    if (this.isOpen && (this.#queue.length === 0 || began - this.#openSince! > TRANSACTION_MS)) return this.#commit()
+    if (this.#queue.length === 0) return
+    if (!this.isOpen) this.#begin(began, false)
+    if (!this.#runJobs(began)) {
+      this.#undo()
+      this.#begin(performance.now(), true)
+      this.#runJobs(performance.now())
+    }
+    const isWhole = this.#queue.length === 0 && performance.now() - began < COMMIT_AT_ONCE_MS
+    if (isWhole || !this.#db.readsBeside || !this.#db.inTransaction()) this.#commit()
+  }
+
+  #begin(now: number, guarded: boolean): void {
+    this.#db.execute('BEGIN IMMEDIATE')
+    this.#openSince = now
+    this.#guarded = guarded
+  }
+
+  /** The error after which everything is undone, or that which kept it from being undone. */
+  #undone(error: unknown): unknown {
+    try {
+      this.#undo()
+      return error
+    } catch (worse) {
+      return worse
+    }
+  }
+
+  /** Back to the queue with what the open transaction did. */
+  #undo(): void {
+    this.#queue = [...this.#ran, ...this.#queue]
+    this.#ran = []
+    this.#openSince = undefined
+    if (this.#db.inTransaction()) this.#db.execute('ROLLBACK')
+  }
+
+  /** Runs jobs until the queue is empty or the turn is over. False: one failed half-way, and nothing guards the others. */
+  #runJobs(began: number): boolean {
     let count = 0
+    let isWell = true
     for (const job of this.#queue) {
       const before = this.#db.changeCount()
-      if (guarded) this.#runGuarded(job)
+      if (this.#guarded) this.#runGuarded(job)
       else this.#runJob(job)
       count++
       // What SQLite undid by itself is undone for all.
-      if (!this.#db.inTransaction()) return count
-      if (!guarded && job.failed && this.#db.changeCount() !== before) return undefined
-      if (performance.now() - began > TURN_MS) break
+      if (!this.#db.inTransaction()) break
+      isWell = this.#guarded || !job.failed || this.#db.changeCount() === before
+      if (!isWell || performance.now() - began > TURN_MS) break
     }
-    return count
+    this.#take(count)
+    return isWell
+  }
+
+  #take(count: number): void {
+    const taken = this.#queue
+    this.#queue = taken.slice(count)
+    taken.length = count
+    if (this.#ran.length === 0) this.#ran = taken
+    else for (const job of taken) this.#ran.push(job)
   }
 
   #runJob(job: Job): void {
@@ -157,9 +210,12 @@ export class GroupCommit {
   }
 
   /** Makes it durable, then tells the callers. */
-  #commit(done: readonly Job[]): void {
-    const lost = this.#db.inTransaction() ? this.#tryCommit() : done.at(-1)?.result
-    for (const { resolve, reject, failed, result } of done) {
+  #commit(): void {
+    const jobs = this.#ran
+    const lost = this.#db.inTransaction() ? this.#tryCommit() : jobs.at(-1)?.result
+    this.#ran = []
+    this.#openSince = undefined
+    for (const { resolve, reject, failed, result } of jobs) {
       if (failed) reject(this.#db.translate(result))
       else if (lost === undefined) resolve(result as never)
       else reject(this.#db.translate(lost))
@@ -188,7 +244,7 @@ export class GroupCommit {
   }
 
   #settleDrained(): void {
-    if (this.#queue.length > 0) return
+    if (!this.#isIdle) return
     for (const resolve of this.#whenDrained.splice(0)) resolve()
   }
 }

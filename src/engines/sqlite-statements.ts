@@ -9,8 +9,36 @@ export interface Prepared {
   readonly effect: 'none' | 'counted' | 'any'
 }
 
+const MAX_STATEMENTS = 500
+
+/** A connection with its prepared statements. */
+export class Statements {
+  readonly db: DatabaseSync
+  readonly #known = new Map<string, Prepared>()
+
+  constructor(db: DatabaseSync) {
+    this.db = db
+  }
+
+  prepared(sql: string): Prepared {
+    let prepared = this.#known.get(sql)
+    if (prepared === undefined) {
+      if (this.#known.size >= MAX_STATEMENTS) this.#known.clear()
+      prepared = prepare(this.db, sql)
+      this.#known.set(sql, prepared)
+    }
+    return prepared
+  }
+
+  /** A statement must not outlive its connection. */
+  close(): void {
+    this.#known.clear()
+    this.db.close()
+  }
+}
+
 /** Rows come as arrays: Node's own row objects are dictionaries, twice as slow to make and to read. */
-export function prepare(db: DatabaseSync, sql: string): Prepared {
+function prepare(db: DatabaseSync, sql: string): Prepared {
   const statement = db.prepare(sql)
   statement.setReturnArrays(true)
   return { statement, columns: statement.columns().map(({ name }) => name), effect: effectOf(sql) }

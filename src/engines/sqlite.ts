@@ -1,7 +1,8 @@
 /**
  * SQLite by `node:sqlite`: one connection a file and process, write-ahead log, group commit.
  *
- * Writes queue until the event loop's next turn and share one transaction, and so one fsync; each resolves when that is durable.
+ * Writes queue until the event loop's next turn and share one transaction, and so one fsync; each resolves when that is durable. What takes
+ * longer than a turn goes on in the next ones, while reads go past it by a connection of their own.
  * Several processes may use one file: a lock that another holds is waited for in short steps that leave the event loop free.
  */
 import { basename, dirname, join } from 'node:path'
@@ -14,7 +15,7 @@ import { sleep } from '../store/platform.ts'
 import { GroupCommit } from './group-commit.ts'
 import { isBusy, translateSqliteError } from './sqlite-errors.ts'
 import { applyMigrations, schemaVersion } from './sqlite-schema.ts'
-import { prepare, rowsOf, type Prepared } from './sqlite-statements.ts'
+import { rowsOf, Statements } from './sqlite-statements.ts'
 import {
   pending,
   type Script,
@@ -57,7 +58,6 @@ export const SQLITE_DIALECT: SqlDialect = {
 
 /** SQLite's own wait for a lock blocks the event loop, so it is short; longer waits are ours. */
 const BUSY_TIMEOUT_MS = 2
-const MAX_STATEMENTS = 500
 const SQLITE_HEADER_BYTES = 100
 
 /** Engines of this process by file and durability, so that the stores on one file share a connection and its commits. */
@@ -98,7 +98,7 @@ async function connect(path: string, durability: Durability, lockTimeoutMs: numb
   refuseScrap(path)
   for (;;) {
     try {
-      return new Connection(path, openDatabase(path, durability), lockTimeoutMs, onClose)
+      return new Connection(path, () => openDatabase(path, durability), lockTimeoutMs, onClose)
     } catch (error) {
       if (!isBusy(error) || performance.now() > deadline) throw translateSqliteError(error, path)
       await pause()
@@ -152,24 +152,31 @@ function unlessMissing<T>(look: () => T): T | undefined {
 class Connection implements SqliteEngine {
   readonly dialect = SQLITE_DIALECT
   readonly path: string
-  readonly #db: DatabaseSync
-  readonly #statements = new Map<string, Prepared>()
+  readonly #open: () => DatabaseSync
+  /** What writes, and reads while no transaction is open. */
+  readonly #main: Statements
+  /** What reads beside an open transaction; made when it is first needed. */
+  #beside: Statements | undefined
   readonly #commits: GroupCommit
   readonly #lockTimeoutMs: number
   readonly #onClose: () => void
   #users = 1
   #changeCount = 0
 
-  constructor(path: string, db: DatabaseSync, lockTimeoutMs: number, onClose: () => void) {
+  constructor(path: string, open: () => DatabaseSync, lockTimeoutMs: number, onClose: () => void) {
+    const db = open()
     this.path = path
-    this.#db = db
+    this.#open = open
+    this.#main = new Statements(db)
     this.#lockTimeoutMs = lockTimeoutMs
     this.#onClose = onClose
     this.#commits = new GroupCommit({
       lockTimeoutMs,
-      execute: (sql) => this.#prepared(sql).statement.run(),
-      drive: (script) => this.#drive(script),
-      inTransaction: () => this.#db.isTransaction,
+      // Nobody else can see a database in memory.
+      readsBeside: path !== IN_MEMORY,
+      execute: (sql) => this.#main.prepared(sql).statement.run(),
+      drive: (script) => this.#drive(script, this.#main),
+      inTransaction: () => db.isTransaction,
       changeCount: () => this.#changeCount,
       translate: (error) => translateSqliteError(error, this.path),
     })
@@ -201,11 +208,11 @@ class Connection implements SqliteEngine {
   }
 
   select<R>(sql: string, values: readonly SqlValue[], call?: BackendCall): Promise<R[]> {
-    return this.#reading(() => rowsOf(this.#prepared(sql), values) as R[], call)
+    return this.#reading((from) => rowsOf(from.prepared(sql), values) as R[], call)
   }
 
   read<T>(script: () => Script<T>, call?: BackendCall): Promise<T> {
-    return this.#reading(() => this.#snapshot(script), call)
+    return this.#reading((from) => this.#snapshot(script, from), call)
   }
 
   write<T>(script: () => Script<T>, call?: BackendCall): Promise<T> {
@@ -218,58 +225,65 @@ class Connection implements SqliteEngine {
 
   async backup(file: string): Promise<void> {
     const { backupTo } = await import('./sqlite-backup.ts')
-    await backupTo(file, { db: this.#db, path: this.path, busyTimeoutMs: BUSY_TIMEOUT_MS })
+    await backupTo(file, { db: this.#main.db, path: this.path, busyTimeoutMs: BUSY_TIMEOUT_MS })
   }
 
   async close(): Promise<void> {
     if (--this.#users > 0) return
     this.#onClose()
     await this.#commits.drained()
-    this.#statements.clear()
-    this.#db.close()
+    this.#beside?.close()
+    this.#main.close()
   }
 
   /** Runs synchronous reading work, which nearly always answers at once. */
-  #reading<T>(work: () => T, call: BackendCall | undefined): Promise<T> {
+  #reading<T>(work: (from: Statements) => T, call: BackendCall | undefined): Promise<T> {
     try {
-      return Promise.resolve(work())
+      return Promise.resolve(work(this.#readable()))
     } catch (error) {
       return this.#readAgain(work, call, error)
     }
   }
 
   /** Again and again where another process's recovery or checkpoint holds the lock. */
-  async #readAgain<T>(work: () => T, call: BackendCall | undefined, first: unknown): Promise<T> {
+  async #readAgain<T>(work: (from: Statements) => T, call: BackendCall | undefined, first: unknown): Promise<T> {
     const deadline = performance.now() + this.#lockTimeoutMs
     for (let error = first; ;) {
       if (!isBusy(error) || performance.now() > deadline) throw translateSqliteError(error, this.path)
       await pause()
       call?.signal?.throwIfAborted()
       try {
-        return work()
+        return work(this.#readable())
       } catch (next) {
         error = next
       }
     }
   }
 
-  #snapshot<T>(script: () => Script<T>): T {
-    this.#prepared('BEGIN').statement.run()
+  /** Nobody sees what is not committed. */
+  #readable(): Statements {
+    if (!this.#commits.isOpen) return this.#main
+    this.#beside ??= new Statements(this.#open())
+    return this.#beside
+  }
+
+  #snapshot<T>(script: () => Script<T>, from: Statements): T {
+    from.prepared('BEGIN').statement.run()
     try {
-      return this.#drive(script)
+      return this.#drive(script, from)
     } finally {
-      if (this.#db.isTransaction) this.#prepared('COMMIT').statement.run()
+      if (from.db.isTransaction) from.prepared('COMMIT').statement.run()
     }
   }
 
   /** Runs a script's statements one after another; a failure is thrown into the script at its `yield`. */
-  #drive<T>(script: () => Script<T>): T {
+  #drive<T>(script: () => Script<T>, on: Statements): T {
     const running = script()
     let step = running.next()
     while (step.done !== true) {
       let result
       try {
-        result = this.#run(step.value)
+        result = this.#run(step.value, on)
       } catch (error) {
         if (isBusy(error)) throw error
         step = running.throw(translateSqliteError(error, this.path))
@@ -280,8 +294,8 @@ class Connection implements SqliteEngine {
     return step.value
   }
 
-  #run(statement: Statement): SqlRow[] | number {
-    const prepared = this.#prepared(statement.sql)
+  #run(statement: Statement, on: Statements): SqlRow[] | number {
+    const prepared = on.prepared(statement.sql)
     if (statement.wants === 'changes') {
       const changed = Number(prepared.statement.run(...statement.values).changes)
       if (changed > 0 || prepared.effect === 'any') this.#changeCount++
@@ -289,16 +303,6 @@ class Connection implements SqliteEngine {
     }
     if (prepared.effect !== 'none') this.#changeCount++
     return rowsOf(prepared, statement.values)
-  }
-
-  #prepared(sql: string): Prepared {
-    let prepared = this.#statements.get(sql)
-    if (prepared === undefined) {
-      if (this.#statements.size >= MAX_STATEMENTS) this.#statements.clear()
-      prepared = prepare(this.#db, sql)
-      this.#statements.set(sql, prepared)
-    }
-    return prepared
   }
 }
 

@@ -68,7 +68,8 @@ export function growthOf({ old, draft }: Pick<Change, 'old' | 'draft'>): number 
 
 async function commitTogether(scope: Scope, change: Change, limit: number, call: BackendCall): Promise<Verdict> {
   const add = additionsOf(growthOf(change), limit)
-  if (scope.atomicity === 'all') return verdictOf(scope, change, await scope.together.commit(commitOfAll(scope, change, add), call))
+  if (scope.atomicity === 'all')
+    return verdictOf(scope, change, await scope.together.commit(commitOfAll(scope, change, add), call))
   await announceExpiry(scope, change, call)
   return verdictOf(scope, change, await scope.space.commit({ ...commitOfValue(scope, change), add }, call))
 }

@@ -56,7 +56,7 @@ export class PluginStorage {
   /** The bytes, or undefined. */
   async get(key: string, options?: CallOptions): Promise<Uint8Array<ArrayBuffer> | undefined> {
     checkKey(key)
-    return this.#run('get', 'read', options, (call) => readValue(this.#scope, key, call))
+    return await this.#run('get', 'read', options, (call) => readValue(this.#scope, key, call))
   }
 
   /** True when the key was there. */
@@ -224,12 +224,7 @@ export class PluginStorage {
     return { usedBytes, quotaBytes: this.#limit }
   }
 
-  async #run<T>(
-    method: string,
-    mode: CallMode,
-    options: CallOptions | undefined,
-    work: (call: BackendCall) => Promise<T>,
-  ): Promise<T> {
+  #run<T>(method: string, mode: CallMode, options: CallOptions | undefined, work: (call: BackendCall) => Promise<T>): Promise<T> {
     return this.#scope.run(`storage.${method}`, mode, options, this.#enabled ? work : this.#denied)
   }
 

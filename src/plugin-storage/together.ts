@@ -168,7 +168,9 @@ class MergedCommit {
   #agrees({ checks = [], set = [], delete: unwanted = [], add = [] }: StateCommit): boolean {
     const isTouched = (key: string): boolean => this.#sets.has(key) || this.#unwanted.has(key)
     return (
-      checks.every(({ key, version }) => !isTouched(key) && (!this.#checks.has(key) || this.#checks.get(key)!.version === version)) &&
+      checks.every(
+        ({ key, version }) => !isTouched(key) && (!this.#checks.has(key) || this.#checks.get(key)!.version === version),
+      ) &&
       set.every(({ key }) => !isTouched(key)) &&
       unwanted.every((key) => !isTouched(key)) &&
       add.every(({ key, max }) => (this.#adds.get(key)?.max ?? max) === (max ?? this.#adds.get(key)?.max))

@@ -40,8 +40,8 @@ export async function markEncrypted(backend: StateBackend, encrypted: boolean, c
 }
 
 /** Deleting needs no keys. */
-export function isWrite({ set = [], add = [] }: StateCommit): boolean {
-  return set.length > 0 || add.length > 0
+export function isWrite({ set, add }: StateCommit): boolean {
+  return (set !== undefined && set.length > 0) || (add !== undefined && add.length > 0)
 }
 
 async function isMarked(backend: StateBackend): Promise<boolean> {

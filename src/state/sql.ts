@@ -101,12 +101,18 @@ class SqlState implements StateBackend {
     this.#sql = stateStatements(engine.dialect, options.prefix)
   }
 
-  async get(space: string, keys: readonly string[], call?: BackendCall): Promise<(StateEntry | undefined)[]> {
+  get(space: string, keys: readonly string[], call?: BackendCall): Promise<(StateEntry | undefined)[]> {
     const now = Date.now()
-    if (keys.length === 1) {
-      const [found] = await this.#engine.select<EntryRow>(this.#sql.get, [space, keys[0]!, now], call)
-      return [toEntry(found, now)]
-    }
+    if (keys.length !== 1) return this.#getMany(space, keys, now, call)
+    return this.#engine.select<EntryRow>(this.#sql.get, [space, keys[0]!, now], call).then((found) => [toEntry(found[0], now)])
+  }
+
+  async #getMany(
+    space: string,
+    keys: readonly string[],
+    now: number,
+    call: BackendCall | undefined,
+  ): Promise<(StateEntry | undefined)[]> {
     const found = new Map<string, EntryRow>()
     for (const batch of batchesOf(keys)) {
       const rows = await this.#engine.select<EntryRow>(this.#sql.getMany(batch.length), [space, now, ...batch], call)
