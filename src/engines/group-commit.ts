@@ -16,6 +16,10 @@ export interface Transactor {
   inTransaction(): boolean
   /** Rises whenever a statement may have changed something. */
   changeCount(): number
+  /** Pages of the log that are not in the file itself yet; 0 where that cannot be told. */
+  logPages(): number
+  /** Writes to the file those that no reader needs in the log; does not fail. */
+  checkpoint(): void
   translate(error: unknown): HoldfastError
 }
 
@@ -39,6 +43,13 @@ const TRANSACTION_MS = 50
 /** After this long without a break, the lock is left free for a moment, or other processes would starve. */
 const HOG_MS = 100
 const BREAK_MS = 2
+/**
+ * Beyond so many pages the log is written to the file, in a turn of its own: as part of a commit, as SQLite does it, callers would wait for it.
+ * A burst may go on for longer, since it comes back to the same pages.
+ */
+const LOG_PAGES = 1_000
+const BURST_LOG_PAGES = 4_000
+const BURST_JOBS = 100
 
 export class GroupCommit {
   readonly #db: Transactor
@@ -54,6 +65,9 @@ export class GroupCommit {
   #queuedAt: number | undefined
   #busySince: number | undefined
   #whenDrained: (() => void)[] = []
+  /** Pages of the log, as of the last commit. 0 once they were dealt with: what a reader holds up is not tried over and over. */
+  #logPages = 0
+  #closed = false
 
   constructor(db: Transactor) {
     this.#db = db
@@ -76,10 +90,10 @@ export class GroupCommit {
     })
   }
 
-  /** Resolves when nothing is queued or under way. */
-  drained(): Promise<void> {
-    if (this.#isIdle) return Promise.resolve()
-    return new Promise((resolve) => this.#whenDrained.push(resolve))
+  /** Resolves when nothing is queued or under way, and nothing will be. */
+  async close(): Promise<void> {
+    if (!this.#isIdle) await new Promise<void>((resolve) => this.#whenDrained.push(resolve))
+    this.#closed = true
   }
 
   /** A job that is still queued has not happened, and its caller is told so. */
@@ -99,6 +113,7 @@ export class GroupCommit {
 
   readonly #flush = (): void => {
     this.#scheduled = false
+    if (this.#closed) return
     this.#queuedAt = undefined
     const began = performance.now()
     let delayMs = 0
@@ -110,6 +125,7 @@ export class GroupCommit {
     if (this.#isIdle) {
       this.#busySince = undefined
       this.#settleDrained()
+      if (this.#wantsCheckpoint) this.#schedule(0)
       return
     }
     this.#busySince ??= began
@@ -124,11 +140,16 @@ export class GroupCommit {
     return this.#queue.length === 0 && !this.isOpen
   }
 
+  get #wantsCheckpoint(): boolean {
+    return !this.isOpen && this.#logPages > (this.#queue.length < BURST_JOBS ? LOG_PAGES : BURST_LOG_PAGES)
+  }
+
   /**
-   * A part of a transaction, or all of it. Savepoints would let each job be undone by itself, but they copy every page that it touches and
-   * double its cost; so the jobs first run without, and again with them in the rare case that one failed half-way.
+   * A checkpoint, or a part of a transaction, or all of it. Savepoints would let each job be undone by itself, but they copy every page that
+   * it touches and double its cost; so the jobs first run without, and again with them in the rare case that one failed half-way.
    */
   #turn(began: number): void {
+    if (this.#wantsCheckpoint) return this.#checkpoint()
     if (this.isOpen && (this.#queue.length === 0 || began - this.#openSince! > TRANSACTION_MS)) return this.#commit()
     if (this.#queue.length === 0) return
     if (!this.isOpen) this.#begin(began, false)
@@ -139,6 +160,11 @@ export class GroupCommit {
     }
     const isWhole = this.#queue.length === 0 && performance.now() - began < COMMIT_AT_ONCE_MS
     if (isWhole || !this.#db.readsBeside || !this.#db.inTransaction()) this.#commit()
+  }
+
+  #checkpoint(): void {
+    this.#logPages = 0
+    this.#db.checkpoint()
   }
 
   #begin(now: number, guarded: boolean): void {
@@ -220,6 +246,7 @@ export class GroupCommit {
       else if (lost === undefined) resolve(result as never)
       else reject(this.#db.translate(lost))
     }
+    this.#logPages = this.#db.logPages()
   }
 
   /** The error that kept the transaction from being committed. */

@@ -113,7 +113,7 @@ function openDatabase(path: string, durability: Durability): DatabaseSync {
     if (path !== IN_MEMORY) db.exec('PRAGMA journal_mode = WAL')
     db.exec(`PRAGMA synchronous = ${durability === 'full' ? 'FULL' : 'NORMAL'}`)
     db.exec(
-      'PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864',
+      'PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 0',
     )
     return db
   } catch (error) {
@@ -178,6 +178,8 @@ class Connection implements SqliteEngine {
       drive: (script) => this.#drive(script, this.#main),
       inTransaction: () => db.isTransaction,
       changeCount: () => this.#changeCount,
+      logPages: () => this.#logPages(),
+      checkpoint: () => void this.#checkpoint('PASSIVE'),
       translate: (error) => translateSqliteError(error, this.path),
     })
   }
@@ -231,7 +233,7 @@ class Connection implements SqliteEngine {
   async close(): Promise<void> {
     if (--this.#users > 0) return
     this.#onClose()
-    await this.#commits.drained()
+    await this.#commits.close()
     this.#beside?.close()
     this.#main.close()
   }
@@ -273,6 +275,21 @@ class Connection implements SqliteEngine {
       return this.#drive(script, from)
     } finally {
       if (from.db.isTransaction) from.prepared('COMMIT').statement.run()
+    }
+  }
+
+  /** In memory there is no log: -1, as SQLite has it, both times. `NOOP` is a checkpoint that only tells how much one would have to do. */
+  #logPages(): number {
+    const [, log, done] = this.#checkpoint('NOOP')
+    return log - done
+  }
+
+  #checkpoint(mode: 'NOOP' | 'PASSIVE'): [busy: number, log: number, done: number] {
+    try {
+      return this.#main.prepared(`PRAGMA wal_checkpoint(${mode})`).statement.get() as unknown as [number, number, number]
+    } catch {
+      // What was committed is safe in the log. Whatever is wrong, the next write says it.
+      return [1, 0, 0]
     }
   }
 

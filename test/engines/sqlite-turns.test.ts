@@ -1,9 +1,12 @@
 /** Bursts of writes that take SQLite longer than one turn of the event loop. */
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { GroupCommit, type Transactor } from '../../src/engines/group-commit.ts'
 import { openSqlite, type SqliteEngine } from '../../src/engines/sqlite.ts'
 import { changes, type Script, type SqlSchema } from '../../src/engines/sql.ts'
+import { HoldfastError } from '../../src/index.ts'
 import { scratch } from '../support.ts'
 
 const SCHEMA: SqlSchema = {
@@ -81,5 +84,50 @@ describe('a burst of writes', () => {
     expect(await Promise.all(writes)).toEqual(Array.from({ length: WRITES }, () => 1))
     await expect(engine.ping()).rejects.toMatchObject({ code: 'UNAVAILABLE' })
     expect(await count(await openTrial(file))).toBe(WRITES)
+  })
+})
+
+describe('the log', () => {
+  /** Pages of the log that the file does not have. */
+  function backlog(file: string): number {
+    using db = new DatabaseSync(file)
+    const { log, checkpointed } = db.prepare('PRAGMA wal_checkpoint(NOOP)').get() as { log: number; checkpointed: number }
+    return log - checkpointed
+  }
+
+  async function turns(count: number): Promise<void> {
+    for (let turn = 0; turn < count; turn++) await nextTurn()
+  }
+
+  it('is written to the file once it is long, behind the answers', async () => {
+    const file = join(await scratch(), 'trial.db')
+    const engine = await openTrial(file)
+    await engine.write(() => changes('CREATE TABLE pages (bytes BLOB) STRICT'))
+    await engine.write(() => changes('INSERT INTO pages (bytes) VALUES (zeroblob(?))', 5_000_000))
+    expect(backlog(file)).toBeGreaterThan(1_000)
+    await turns(3)
+    expect(backlog(file)).toBe(0)
+  })
+
+  it('that a reader holds up is left alone until the next commit', async () => {
+    let checkpoints = 0
+    const db: Transactor = {
+      lockTimeoutMs: 1_000,
+      readsBeside: true,
+      execute: () => undefined,
+      drive: (script) => script().next().value as never,
+      inTransaction: () => true,
+      changeCount: () => 0,
+      logPages: () => 9_999,
+      checkpoint: () => void checkpoints++,
+      translate: () => new HoldfastError('UNAVAILABLE', 'not in this test'),
+    }
+    const commits = new GroupCommit(db)
+    for (const expected of [1, 2]) {
+      await commits.add(function* () {})
+      await turns(20)
+      expect(checkpoints).toBe(expected)
+    }
+    await commits.close()
   })
 })
