@@ -9,7 +9,7 @@ import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CONVERSATION_STORES, KNOWLEDGE_STORES, STATE_STORES } from '../src/index.ts'
 import { conversationByHand, stateByHand } from './by-hand.ts'
-import { compare, table, type Contender } from './measure.ts'
+import { atOnce, compare, table, type Contender } from './measure.ts'
 
 const CONTENT = 'All work and no play makes a dull log line. '.repeat(24).slice(0, 1024)
 const MESSAGE = { role: 'user', content: CONTENT }
@@ -65,7 +65,7 @@ async function conversation(folder: string): Promise<Prepared> {
   const byHand = (name: string) => conversationByHand(join(folder, `${name}-conversation.db`))
   const [raw, looping] = [byHand('hand'), byHand('loop')]
   for (const each of [raw, looping]) each.transaction(() => repeat(SESSIONS, (i) => void each.create(`s${i}`, `u${i % 100}`)))
-  await all(SESSIONS, (i) => store.createSession({ id: `s${i}`, userId: `u${i % 100}` }))
+  await atOnce(SESSIONS, (i) => store.createSession({ id: `s${i}`, userId: `u${i % 100}` }))
   const batch = Array.from({ length: 100 }, () => MESSAGE)
   return {
     comparisons: [
@@ -84,8 +84,8 @@ async function conversation(folder: string): Promise<Prepared> {
       pair(
         '1,000 concurrent appends',
         30,
-        () => all(MANY, (i) => raw.appendGrouped(`s${i}`, MESSAGE)),
-        () => all(MANY, (i) => store.addMessage(`s${i}`, MESSAGE)),
+        () => atOnce(MANY, (i) => raw.appendGrouped(`s${i}`, MESSAGE)),
+        () => atOnce(MANY, (i) => store.addMessage(`s${i}`, MESSAGE)),
         () => looping.transaction(() => repeat(MANY, (i) => void looping.append(`s${i}`, MESSAGE))),
       ),
       pair(
@@ -129,8 +129,8 @@ async function state(folder: string): Promise<Prepared> {
       pair(
         '1,000 concurrent sets',
         30,
-        (n) => all(MANY, (i) => raw.setGrouped(pick(n + i), value(n + i / 7))),
-        (n) => all(MANY, (i) => store.set(pick(n + i), value(n + i / 7))),
+        (n) => atOnce(MANY, (i) => raw.setGrouped(pick(n + i), value(n + i / 7))),
+        (n) => atOnce(MANY, (i) => store.set(pick(n + i), value(n + i / 7))),
         (n) => looping.transaction(() => repeat(MANY, (i) => void looping.set(pick(n + i), value(n + i / 7)))),
       ),
       pair(
@@ -219,10 +219,6 @@ function pair(what: string, rounds: number, hand: Contender['run'], ours: Conten
 
 function repeat(times: number, work: (i: number) => void): void {
   for (let i = 0; i < times; i++) work(i)
-}
-
-function all(times: number, work: (i: number) => Promise<unknown>): Promise<unknown> {
-  return Promise.all(Array.from({ length: times }, (_, i) => work(i)))
 }
 
 function us(value: number): string {

@@ -1,5 +1,6 @@
 /** Timing for comparisons: contenders take turns, so that a slow moment of the machine meets all of them. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 
 /** One side of a comparison; `run` does the work once and may be called any number of times. */
 export interface Contender {
@@ -33,6 +34,15 @@ export function summary(samples: readonly number[]): { medianUs: number; spreadU
   const sorted = samples.toSorted((a, b) => a - b)
   const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
   return { medianUs: at(0.5), spreadUs: at(0.75) - at(0.25) }
+}
+
+/** Turns of the event loop in which a store may still do what its answers did not have to wait for, such as checkpoints. */
+const TURNS_BEHIND = 3
+
+/** That many calls at once, and what is done behind their answers: it costs throughput, and must not be paid by the next contender. */
+export async function atOnce(count: number, work: (i: number) => Promise<unknown>): Promise<void> {
+  await Promise.all(Array.from({ length: count }, (_, i) => work(i)))
+  for (let turn = 0; turn < TURNS_BEHIND; turn++) await nextTurn()
 }
 
 /** How late the event loop was with its timers, due every millisecond, while the work ran. */

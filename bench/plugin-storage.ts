@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { STATE_STORES, type StateStore } from '../src/index.ts'
 import { generateKey, PluginHost, type PluginStorage } from '../src/plugin-storage/index.ts'
-import { compare, table, type Contender } from './measure.ts'
+import { atOnce, compare, table, type Contender } from './measure.ts'
 
 const KEYS = 5_000
 const MANY = 1_000
@@ -60,8 +60,6 @@ async function fill({ raw, state, plain, sealed }: Sides, key: string, i: number
 }
 
 async function measured({ raw, state, plain, sealed }: Sides): Promise<string> {
-  const each = (work: (i: number) => Promise<unknown>): Promise<unknown> =>
-    Promise.all(Array.from({ length: MANY }, (_, i) => work(i)))
   const lines = [
     await line('set 1 KB', 400, [
       (n) => raw.counted(pick(n), value(n + 0.5)),
@@ -71,9 +69,9 @@ async function measured({ raw, state, plain, sealed }: Sides): Promise<string> {
     ]),
     await line('1,000 concurrent sets', 10, [
       (n) => raw.transaction(() => keys.slice(0, MANY).forEach((key, i) => raw.put(key, value(n + i / 7)))),
-      (n) => each((i) => state.setBytes(keys[i]!, value(n + i / 7))),
-      (n) => each((i) => plain.set(keys[i]!, value(n + i / 7))),
-      (n) => each((i) => sealed.set(keys[i]!, value(n + i / 7))),
+      (n) => atOnce(MANY, (i) => state.setBytes(keys[i]!, value(n + i / 7))),
+      (n) => atOnce(MANY, (i) => plain.set(keys[i]!, value(n + i / 7))),
+      (n) => atOnce(MANY, (i) => sealed.set(keys[i]!, value(n + i / 7))),
     ]),
     await line('get 1 KB', 2_000, [
       (n) => raw.get(pick(n)),

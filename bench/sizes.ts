@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CONVERSATION_STORES, STATE_STORES, type ConversationStore, type StateStore } from '../src/index.ts'
 import { conversationByHand, stateByHand, type HandConversation, type HandState } from './by-hand.ts'
-import { compare, table, type Contender, type Timing } from './measure.ts'
+import { atOnce, compare, table, type Contender, type Timing } from './measure.ts'
 
 const SIZES = [1_000, 10_000, 100_000, 1_000_000]
 const TEXT = 'All work and no play makes a dull log line. '.repeat(4)
@@ -53,8 +53,10 @@ const QUESTIONS: readonly Question[] = [
   {
     what: '1,000 concurrent appends',
     rounds: 20,
-    byHand: ({ handConversation: c, ...sides }, n) => all((i) => c.appendGrouped(sessionOf(sides, n * MANY + i), MESSAGE)),
-    ours: ({ conversation, ...sides }, n) => all((i) => conversation.addMessage(sessionOf(sides, n * MANY + i), MESSAGE)),
+    byHand: ({ handConversation: c, ...sides }, n) =>
+      atOnce(MANY, (i) => c.appendGrouped(sessionOf(sides, n * MANY + i), MESSAGE)),
+    ours: ({ conversation, ...sides }, n) =>
+      atOnce(MANY, (i) => conversation.addMessage(sessionOf(sides, n * MANY + i), MESSAGE)),
   },
   {
     what: 'newest 50 of the longest session',
@@ -77,8 +79,8 @@ const QUESTIONS: readonly Question[] = [
   {
     what: '1,000 concurrent sets',
     rounds: 20,
-    byHand: ({ handState, size }, n) => all((i) => handState.setGrouped(keyOf(size, n * MANY + i), value(n + i / 7))),
-    ours: ({ state, size }, n) => all((i) => state.set(keyOf(size, n * MANY + i), value(n + i / 7))),
+    byHand: ({ handState, size }, n) => atOnce(MANY, (i) => handState.setGrouped(keyOf(size, n * MANY + i), value(n + i / 7))),
+    ours: ({ state, size }, n) => atOnce(MANY, (i) => state.set(keyOf(size, n * MANY + i), value(n + i / 7))),
   },
   {
     what: 'get a key',
@@ -209,10 +211,6 @@ function nameOf(i: number): string {
 /** Each value differs: SQLite does not even write a row that stays the same. */
 function value(n: number): { text: string; n: number } {
   return { text: TEXT, n }
-}
-
-function all(work: (i: number) => Promise<unknown>): Promise<unknown> {
-  return Promise.all(Array.from({ length: MANY }, (_, i) => work(i)))
 }
 
 function ratio(a: Timing, b: Timing): string {

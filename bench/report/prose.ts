@@ -13,7 +13,7 @@ export const EMBEDDED = `**What the contract costs.** The store around a backend
 are within 1.25 of careful hand-written code on the same engine with the same durability, because the fsync dominates; reading is as quick or quicker, since rows are read
 as arrays. What is called 1,000 times at once is so by hand as well: a promise a call, ids, sequence numbers, group commit. **One loop** is the
 same data by a loop in one transaction, which no caller of 1,000 promises can have. By hand a burst holds up the event loop until it is done; a Holdfast turn ends after
-10 ms, and its transaction goes on in the next one.`
+10 ms, and its transaction goes on in the next one. The checkpoint that follows behind the answers is counted with them.`
 
 export const SIZES = `Half of the messages are in one long session, the others in sessions of ten. All sizes take turns, so what each line says it has **grown** is within the same
 run as well; texts are 176 characters. By hand there are no workspaces, versions, TTLs or search.`
