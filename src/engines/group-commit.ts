@@ -45,7 +45,7 @@ const HOG_MS = 100
 const BREAK_MS = 2
 /**
  * Beyond so many pages the log is written to the file, in a turn of its own: as part of a commit, as SQLite does it, callers would wait for it.
- * A burst may go on for longer, since it comes back to the same pages.
+ * After a burst it may be longer, since bursts come back to the same pages.
  */
 const LOG_PAGES = 1_000
 const BURST_LOG_PAGES = 4_000
@@ -67,6 +67,8 @@ export class GroupCommit {
   #whenDrained: (() => void)[] = []
   /** Pages of the log, as of the last commit. 0 once they were dealt with: what a reader holds up is not tried over and over. */
   #logPages = 0
+  /** Jobs of the last commit. */
+  #committed = 0
   #closed = false
 
   constructor(db: Transactor) {
@@ -141,7 +143,8 @@ export class GroupCommit {
   }
 
   get #wantsCheckpoint(): boolean {
-    return !this.isOpen && this.#logPages > (this.#queue.length < BURST_JOBS ? LOG_PAGES : BURST_LOG_PAGES)
+    const isBurst = Math.max(this.#queue.length, this.#committed) >= BURST_JOBS
+    return !this.isOpen && this.#logPages > (isBurst ? BURST_LOG_PAGES : LOG_PAGES)
   }
 
   /**
@@ -247,6 +250,7 @@ export class GroupCommit {
       else reject(this.#db.translate(lost))
     }
     this.#logPages = this.#db.logPages()
+    this.#committed = jobs.length
   }
 
   /** The error that kept the transaction from being committed. */
