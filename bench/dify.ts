@@ -3,14 +3,13 @@
  * as a ratio to the storage called directly in the same run. The Python plugins run on the SDK of `npm run services dify-sdk`.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pythonOf } from '../scripts/services/dify-sdk.ts'
 import { servicesHome } from '../scripts/services/home.ts'
+import { freePort } from '../scripts/services/ports.ts'
 import { DifyHost, type DifyPlugin } from '../src/dify/index.ts'
 import { STATE_STORES } from '../src/index.ts'
 import { PluginHost } from '../src/plugin-storage/index.ts'
@@ -169,14 +168,6 @@ async function pythonOverHttp(bench: Bench): Promise<Way> {
 function start({ children }: Bench, [command, ...args]: readonly string[], cwd: string, env: NodeJS.ProcessEnv): void {
   const { PATH } = process.env
   children.push(spawn(command!, args, { cwd, env: { PATH, ...env }, stdio: 'ignore' }))
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
 }
 
 if (import.meta.main) console.log(await dify())

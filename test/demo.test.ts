@@ -120,6 +120,7 @@ it("the demo's own questions are answered from Holdfast's documentation", async 
   const first = await holdfast(['demo'], { cwd })
   const second = await holdfast(['demo'], { cwd })
   expect(first.stdout.split('\n').length).toBeLessThan(40)
+  expect(first.stdout).toMatch(/go on, also after a kill +npm run demo\n/)
   await using stores = await openStores(cwd)
   const answers = (await stores.conversation.getMessages('holdfast-demo')).filter(({ role }) => role === 'assistant')
   expect(answers).toHaveLength(expected.length)

@@ -9,9 +9,9 @@ import { create as createMemory } from '../src/state/backends/memory.ts'
 import { create as createSqlite, type SqliteStateOptions } from '../src/state/backends/sqlite.ts'
 import type { StateAdd, StateBackend } from '../src/state/contract.ts'
 import { KeyIndex } from '../src/state/key-index.ts'
-import { stateSchema, stateStatements, successorOf } from '../src/state/sql.ts'
+import { stateSchema, stateStatements } from '../src/state/sql.ts'
 import { StateStore } from '../src/state/store.ts'
-import { compareBytes } from '../src/store/text.ts'
+import { compareBytes, successorOf } from '../src/store/text.ts'
 import { scratch } from './support.ts'
 
 function contextOf(name: string): Parameters<typeof createMemory>[1] {

@@ -5,7 +5,8 @@ import { existsSync } from '../store/fs.ts'
 import { fileLocation, IN_MEMORY } from '../store/location.ts'
 import type { OptionsSchema } from '../store/options.ts'
 import type { SqlDialect, SqlSchema } from './sql.ts'
-import { openSqlite, SQLITE_DIALECT, type Durability, type SqliteEngine } from './sqlite.ts'
+import { openSqlite, SQLITE_DIALECT, type SqliteEngine } from './sqlite.ts'
+import type { Durability } from './sqlite-file.ts'
 import { migrationStatements } from './sqlite-schema.ts'
 
 export interface SqliteOptions {

@@ -5,15 +5,14 @@
  * longer than a turn goes on in the next ones, while reads go past it by a connection of their own.
  * Several processes may use one file: a lock that another holds is waited for in short steps that leave the event loop free.
  */
-import { basename, dirname, join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { HoldfastError } from '../errors.ts'
 import type { BackendCall } from '../store/contract.ts'
-import { realpathSync, statSync } from '../store/fs.ts'
 import { IN_MEMORY } from '../store/location.ts'
 import { sleep } from '../store/platform.ts'
 import { GroupCommit } from './group-commit.ts'
 import { isBusy, translateSqliteError } from './sqlite-errors.ts'
+import { BUSY_TIMEOUT_MS, canonicalPath, openDatabase, refuseScrap, type Durability } from './sqlite-file.ts'
 import { applyMigrations, schemaVersion } from './sqlite-schema.ts'
 import { rowsOf, Statements } from './sqlite-statements.ts'
 import {
@@ -26,9 +25,6 @@ import {
   type SqlValue,
   type Statement,
 } from './sql.ts'
-
-/** `full`: a write that resolved survives a power cut. `relaxed`: it survives a killed process, and a power cut may lose the last ones. */
-export type Durability = 'full' | 'relaxed'
 
 export interface SqliteEngineOptions {
   /** Default `full`. */
@@ -56,10 +52,6 @@ export const SQLITE_DIALECT: SqlDialect = {
   greatest: (a, b) => `max(${a}, ${b})`,
 }
 
-/** SQLite's own wait for a lock blocks the event loop, so it is short; longer waits are ours. */
-const BUSY_TIMEOUT_MS = 2
-const SQLITE_HEADER_BYTES = 100
-
 /** Engines of this process by file and durability, so that the stores on one file share a connection and its commits. */
 const engines = new Map<string, Promise<Connection>>()
 
@@ -84,15 +76,6 @@ export async function openSqlite(location: string, options: SqliteEngineOptions 
   return connecting
 }
 
-/** SQLite takes a file too short for a header for an empty database, and would write over it. */
-function refuseScrap(path: string): void {
-  const size = unlessMissing(() => statSync(path).size) ?? 0
-  if (size === 0 || size >= SQLITE_HEADER_BYTES) return
-  throw new HoldfastError('CORRUPT', `${path}: the file is not an SQLite database; is the path right?`, {
-    outcome: 'not-applied',
-  })
-}
-
 async function connect(path: string, durability: Durability, lockTimeoutMs: number, onClose: () => void): Promise<Connection> {
   const deadline = performance.now() + lockTimeoutMs
   refuseScrap(path)
@@ -103,49 +86,6 @@ async function connect(path: string, durability: Durability, lockTimeoutMs: numb
       if (!isBusy(error) || performance.now() > deadline) throw translateSqliteError(error, path)
       await pause()
     }
-  }
-}
-
-function openDatabase(path: string, durability: Durability): DatabaseSync {
-  const db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS })
-  try {
-    // Turning on the log of a new file needs a lock that many starters may contend for; the caller tries again.
-    if (path !== IN_MEMORY) db.exec('PRAGMA journal_mode = WAL')
-    db.exec(`PRAGMA synchronous = ${durability === 'full' ? 'FULL' : 'NORMAL'}`)
-    db.exec(
-      'PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 0',
-    )
-    return db
-  } catch (error) {
-    db.close()
-    throw error
-  }
-}
-
-/** The same file has one name, however it was spelled. Makes the folder where it is missing. */
-export async function canonicalPath(location: string): Promise<string> {
-  try {
-    const known = unlessMissing(() => realpathSync.native(location)) ?? inFolder(location)
-    if (known !== undefined) return known
-    const { makeFolder } = await import('../store/folder.ts')
-    await makeFolder(dirname(location))
-    return join(realpathSync.native(dirname(location)), basename(location))
-  } catch (error) {
-    throw translateSqliteError(error, location)
-  }
-}
-
-function inFolder(location: string): string | undefined {
-  const folder = unlessMissing(() => realpathSync.native(dirname(location)))
-  return folder !== undefined && statSync(folder).isDirectory() ? join(folder, basename(location)) : undefined
-}
-
-/** Undefined where nothing is there, or cannot be reached: what opens it says why. */
-function unlessMissing<T>(look: () => T): T | undefined {
-  try {
-    return look()
-  } catch {
-    return undefined
   }
 }
 

@@ -3,9 +3,8 @@
  * only what names may not hold is escaped. At most 1,024 bytes of UTF-8 in all.
  */
 import { hash } from 'node:crypto'
-import { compareBytes, isPlainText, MAX_ID_BYTES } from '../store/text.ts'
+import { compareBytes, isPlainText, MAX_ID_BYTES, successorOf } from '../store/text.ts'
 import type { StateScan } from './contract.ts'
-import { successorOf } from './sql.ts'
 
 /**
  * A key of 512 bytes leaves no room for escapes of two or three bytes for each line break, so the controls U+0009–U+000D are written two at

@@ -15,7 +15,7 @@ import {
   type Statement,
 } from '../engines/sql.ts'
 import type { BackendCall, Limits } from '../store/contract.ts'
-import { compareBytes } from '../store/text.ts'
+import { compareBytes, successorOf } from '../store/text.ts'
 import type {
   StateBackend,
   StateCapabilities,
@@ -290,14 +290,4 @@ export function firstVersion(): number {
 
 function* batchesOf(keys: readonly string[]): Generator<SqlValue[], void> {
   for (let at = 0; at < keys.length; at += KEYS_PER_STATEMENT) yield padded(keys.slice(at, at + KEYS_PER_STATEMENT))
-}
-
-/** The least text above every text that begins with `prefix`, by code points; undefined where there is none. */
-export function successorOf(prefix: string): string | undefined {
-  const points = Array.from(prefix, (char) => char.codePointAt(0)!)
-  while (points.at(-1) === 0x10ffff) points.pop()
-  const last = points.pop()
-  if (last === undefined) return undefined
-  // Surrogates are no code points of text.
-  return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1)
 }

@@ -107,3 +107,13 @@ export function typeName(value: unknown): string {
 export function invalid(message: string): HoldfastError {
   return new HoldfastError('INVALID_ARGUMENT', message, { outcome: 'not-applied' })
 }
+
+/** The least text above every text that begins with `prefix`, by code points; undefined where there is none. */
+export function successorOf(prefix: string): string | undefined {
+  const points = Array.from(prefix, (char) => char.codePointAt(0)!)
+  while (points.at(-1) === 0x10ffff) points.pop()
+  const last = points.pop()
+  if (last === undefined) return undefined
+  // Surrogates are no code points of text.
+  return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1)
+}

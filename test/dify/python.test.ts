@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
+import { freePort } from '../../scripts/services/ports.ts'
 import { DifyHost, type DifyHostOptions, type DifyPlugin } from '../../src/dify/index.ts'
 import { openPersistence, type JsonObject } from '../../src/index.ts'
 import { PluginHost } from '../../src/plugin-storage/index.ts'
@@ -81,14 +81,6 @@ const http: Way = async (plugins, files, rules) => {
     resource: { permission: { storage: { enabled: true, size: files.storage || MIB } } },
   }
   return place.connect({ url, manifest, tools: [{ identity: { name }, tools: [{ identity: { name } }] }], workspaceId: 'w1' })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
 }
 
 interface Message {

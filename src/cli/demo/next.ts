@@ -17,7 +17,7 @@ export function printNext({ conversation }: Workspace, options: Ran, id: string)
   if (conversation.backend === 'memory') return out('  Nothing: the conversation was kept in memory, and is gone now.\n')
   const { docs, dir, conversation: place, knowledge, state, workspace, config } = options
   const stores = { dir, conversation: place, knowledge, state, workspace, config }
-  const again = IS_CLONE && docs === undefined ? npmStart(stores) : command('demo', { docs, ...stores })
+  const again = IS_CLONE && docs === undefined ? npmRunDemo(stores) : command('demo', { docs, ...stores })
   const rows = [
     ['go on, also after a kill', again],
     ['ask something', command('demo --ask "…"', { docs, ...stores })],
@@ -40,9 +40,9 @@ function command(words: string, given: Given): string {
   return [HOLDFAST, words, ...flags(given)].join(' ')
 }
 
-function npmStart(given: Given): string {
+function npmRunDemo(given: Given): string {
   const more = flags(given)
-  return more.length === 0 ? 'npm start' : ['npm start --', ...more].join(' ')
+  return more.length === 0 ? 'npm run demo' : ['npm run demo --', ...more].join(' ')
 }
 
 function flags(given: Given): string[] {

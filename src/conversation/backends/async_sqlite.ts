@@ -1,6 +1,6 @@
 /** Conversations in an SQLite file, as `sqlite`, with the connection in a worker thread: the event loop never waits for the disk. */
 import { join } from 'node:path'
-import { canonicalPath } from '../../engines/sqlite.ts'
+import { canonicalPath } from '../../engines/sqlite-file.ts'
 import { SQLITE_OPTIONS, sqliteTables, type SqliteOptions } from '../../engines/sqlite-options.ts'
 import { moduleBeside, openThreaded } from '../../engines/threaded.ts'
 import { defineBackend } from '../../store/factory.ts'
