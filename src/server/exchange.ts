@@ -53,9 +53,8 @@ export class Exchange {
       reply = this.#failed(error)
     }
     this.#status = reply.status
-    const { outgoing, incoming } = this.#asked
-    // What has not got its turn when its connection ends is never closed.
-    if (outgoing.closed || (outgoing.socket === null && !incoming.socket.writable)) this.#account()
+    const { outgoing } = this.#asked
+    if (outgoing.closed) this.#account()
     else outgoing.once('close', () => this.#account())
     return this.#response(reply)
   }

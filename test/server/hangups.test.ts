@@ -59,11 +59,11 @@ describe('a connection that is gone', () => {
     await fetch(`${server.url}${VALUE}`, { method: 'PUT', body: randomBytes(20 * 2 ** 20) })
     const connection = await RawConnection.open(server.url)
     const put = `PUT /v1/state/value?key=late HTTP/1.1\r\n${host}content-length: 1\r\n\r\nx`
-    connection.send(`GET ${VALUE} HTTP/1.1\r\n${host}\r\n${put.repeat(5)}`)
+    connection.send(`GET ${VALUE} HTTP/1.1\r\n${host}\r\n${put.repeat(3)}${list.repeat(3)}`)
     await once(connection.socket, 'data')
     connection.socket.pause()
     connection.close()
-    await eventually(() => server.lines.length >= 7, 'all are accounted for')
+    await eventually(() => server.lines.length >= 8, 'all are accounted for')
     assert.equal(await listStatus(server), 200)
     assert.equal((await fetch(`${server.url}/v1/state/value?key=late`)).status, 404)
     const metrics = await (await fetch(`${server.url}/metrics`)).text()
